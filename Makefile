@@ -1,0 +1,68 @@
+# Overread. `make demo` and `make test` work in a fresh clone with Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# cpu or gpu: the two inference runtimes exclude each other, so each has its own lock.
+ACCEL ?= cpu
+STUDY ?=
+PRIOR ?=
+OUT ?= demo-out
+# A package index that is slow or breaks a transfer should not end the installation.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 5
+
+.PHONY: install demo test check system-test benchmark torch lock weights clean
+.DEFAULT_GOAL := install
+
+install: $(VENV)/.installed-$(ACCEL) weights
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Overread needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-$(ACCEL): $(BIN)/python requirements/$(ACCEL).lock pyproject.toml
+	$(PIP) install --require-hashes -r requirements/$(ACCEL).lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-cpu requirements/dev.lock
+	$(PIP) install --require-hashes -r requirements/dev.lock
+	touch $@
+
+# Fetches the networks from their package, checks every hash, converts them to ONNX; does nothing when they are there.
+weights: $(VENV)/.installed-$(ACCEL)
+	$(BIN)/overread weights
+
+demo: install
+	$(BIN)/overread demo --out $(OUT) $(if $(STUDY),--study $(STUDY)) $(if $(PRIOR),--prior $(PRIOR))
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# FAST=1 leaves out what takes minutes.
+test: check weights
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not system$(if $(FAST), and not slow)"
+	$(BIN)/coverage combine -q && $(BIN)/coverage report --skip-covered --skip-empty | tail -n 40
+
+# Real peers from Debian (Orthanc, DCMTK): installed here, started and stopped by the tests, on loopback.
+system-test: $(VENV)/.installed-dev weights
+	tests/system/install-peers
+	$(BIN)/python -m pytest -m system
+
+benchmark: install
+	$(BIN)/python -m validation.benchmarks.turnaround
+
+# An optional second engine, for the parity test and later for training. Never needed to infer.
+torch: $(VENV)/.installed-dev
+	$(PIP) install torch==2.13.0
+
+lock:
+	uv pip compile -q pyproject.toml requirements/build.in --extra cpu --universal --generate-hashes --python-version 3.11 --no-header -o requirements/cpu.lock
+	uv pip compile -q pyproject.toml requirements/build.in --extra gpu --universal --generate-hashes --python-version 3.11 --no-header -c requirements/cpu.lock -o requirements/gpu.lock
+	uv pip compile -q pyproject.toml requirements/build.in --extra cpu --extra dev --universal --generate-hashes --python-version 3.11 --no-header -c requirements/cpu.lock -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

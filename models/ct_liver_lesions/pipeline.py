@@ -1,0 +1,141 @@
+"""The way of a volume through the model: trunk, liver, its lesions, label map."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from models.ct_liver_lesions import preparation
+from models.ct_liver_lesions.body import trunk
+from models.interface import Float, Hounsfield, Labels, Progress, Run, Segmentation
+from models.orientation import Orientation
+from models.resampling import Vector
+
+LIVER, LESION = 1, 2
+
+
+class Settings(BaseModel):
+    """What the manifest settles.
+
+    Attributes
+    ----------
+    liver_threshold, lesion_threshold
+        A voxel is liver, or lesion, if its probability, interpolated at its centre, is greater.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    liver_threshold: float = Field(gt=0, lt=1)
+    lesion_threshold: float = Field(gt=0, lt=1)
+
+
+class _Steps:
+    """Tells how far it is and keeps the time."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step of one part."""
+        self._progress(name, 0, 1)
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+        self._progress(name, 1, 1)
+
+    def infer(self, run: Run, network: str, batches: Iterator[Float], total: int) -> Iterator[Float]:
+        """Run a network on batch after batch; its own time goes by its name."""
+        name = f"infer_{network}"
+        self.seconds[name] = 0.0
+        self._progress(name, 0, total)
+        for number, batch in enumerate(batches, start=1):
+            started = time.perf_counter()
+            answer = run(network, batch)
+            self.seconds[name] += time.perf_counter() - started
+            yield answer
+            self._progress(name, number, total)
+
+
+def segment(
+    hu: Hounsfield,
+    affine: NDArray[np.float64],
+    run: Run,
+    progress: Progress,
+    settings: Mapping[str, JsonValue],
+) -> Segmentation:
+    """Draw the liver and its lesions; see `models.interface.Pipeline`.
+
+    Parameters
+    ----------
+    hu, affine, run, progress
+        As every pipeline takes them.
+    settings
+        Of the manifest; see `Settings`.
+
+    Returns
+    -------
+    Segmentation
+        Labels 1 (liver) and 2 (lesion, inside the liver only); all 0 if no liver is found.
+
+    Raises
+    ------
+    ValueError
+        If the volume or its affine is none.
+    """
+    if hu.ndim != 3 or hu.dtype != np.int16 or hu.size == 0:
+        raise ValueError(f"a volume must be int16 with three axes, not {hu.dtype} of shape {hu.shape}")
+    chosen = Settings.model_validate(settings)
+    orientation = Orientation.of(affine)
+    labels = np.zeros(hu.shape, np.uint8)
+    # Both are views: what is drawn on the turned labels is drawn on the volume's own.
+    turned_hu, turned_labels = orientation.apply(hu), orientation.apply(labels)
+    steps = _Steps(progress)
+    facts: dict[str, float] = {"lesion_tiles": 0}
+    if _draw_liver(turned_hu, orientation.spacing, run, steps, chosen.liver_threshold, turned_labels):
+        facts["lesion_tiles"] = _draw_lesions(
+            turned_hu, orientation.spacing, run, steps, chosen.lesion_threshold, turned_labels
+        )
+    return Segmentation(labels, steps.seconds, facts)
+
+
+def _draw_liver(
+    hu: Hounsfield, spacing: Vector, run: Run, steps: _Steps, threshold: float, labels: Labels
+) -> bool:
+    with steps.step("prepare_liver"):
+        box = trunk(hu, spacing, preparation.LIVER_FIELD_MM)
+        if box is None:
+            return False
+        image, resampling = preparation.liver_image(hu[box], spacing)
+        batch = preparation.liver_batch(image)
+    (answer,) = steps.infer(run, "liver", iter([batch]), 1)
+    with steps.step("outline_liver"):
+        probability, part = preparation.liver_probability(answer, image.shape)
+        probability = preparation.one_liver(probability, threshold)
+        drawn = labels[box]
+        for slab, is_liver in preparation.outline(probability, part, resampling, threshold):
+            drawn[slab][is_liver] = LIVER
+    return bool(labels.any())
+
+
+def _draw_lesions(
+    hu: Hounsfield, spacing: Vector, run: Run, steps: _Steps, threshold: float, labels: Labels
+) -> int:
+    with steps.step("prepare_lesion"):
+        view = preparation.lesion_view(hu, labels == LIVER, spacing)
+        tiles = preparation.tiles(view.seen)
+        probability = np.zeros_like(view.image)
+    batches = (preparation.lesion_batch(view.image, tile) for tile in tiles)
+    for tile, answer in zip(tiles, steps.infer(run, "lesion", batches, len(tiles)), strict=True):
+        probability[tile.own] = preparation.lesion_answer(answer, tile)
+    with steps.step("outline_lesion"):
+        for slab, is_lesion in preparation.outline(probability, view.window, view.resampling, threshold):
+            drawn = labels[slab]
+            drawn[is_lesion & (drawn == LIVER)] = LESION
+    return len(tiles)

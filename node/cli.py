@@ -1,0 +1,207 @@
+"""The command ``overread``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from node.config import Config, ConfigError, load_config
+from node.logs import configure_logs
+
+_USAGE_ERROR = 2
+
+_DESCRIPTION = """\
+Overread stands beside a PACS: it takes CT studies over DICOM, outlines and measures the liver and its lesions, and
+sends DICOM SEG and Structured Reports back. Results are UNVERIFIED and NOT FOR CLINICAL USE.
+"""
+
+_EXAMPLES = """\
+examples:
+  overread demo                                try everything on a simulated patient; needs no PACS
+  overread demo --study /media/cd/DICOM        ... or on a study of your own
+  overread key overread.key                    make the site's master key, once
+  overread serve --config overread.toml        run the node
+  overread status 1.2.840.113619.2.55.3.1234   where is this study? (its Study Instance UID)
+
+Settings: docs/settings.md. Codes of refusals: docs/reasons.md.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 success, 1 failure, 2 wrong use or settings."""
+    options = build_parser().parse_args(arguments)
+    try:
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except ConfigError as error:
+        print(f"overread: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command, with its help."""
+    parser = argparse.ArgumentParser(
+        prog="overread",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"overread {importlib.metadata.version('overread')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    serve = _command(commands, "serve", _serve, "run the node until it is told to stop (SIGTERM or Ctrl-C)")
+    _config_option(serve)
+
+    demo = _command(commands, "demo", _demo, "send a study through a PACS and a node of its own, and show the result")
+    demo.add_argument("--study", type=Path, metavar="DIR", help="DICOM folder to read; default: a simulated patient")
+    demo.add_argument("--prior", type=Path, metavar="DIR", help="DICOM folder of an earlier study of the same patient")
+    demo.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("demo-out"), help="where results go (%(default)s)"
+    )
+    demo.add_argument("--no-open", action="store_true", help="do not open the report in a browser")
+
+    status = _command(commands, "status", _status, "say where a study stands, and what happened to each of its images")
+    status.add_argument(
+        "study", metavar="STUDY", help="Study Instance UID, as in the PACS, or its pseudonym, as in logs"
+    )
+    status.add_argument("--json", action="store_true", help="as one JSON document")
+    _config_option(status)
+
+    retry = _command(commands, "retry", _retry, "read a study again that failed, was refused or quarantined")
+    retry.add_argument("study", metavar="STUDY", help="Study Instance UID, or its pseudonym")
+    _config_option(retry)
+
+    measure = _command(commands, "measure", _measure, "measure the lesions of a label map")
+    measure.add_argument("labels", type=Path, metavar="LABELS.nii.gz", help="NIfTI label map")
+    measure.add_argument("--label", type=int, metavar="N", help="value of the lesions; default: 2, else the only one")
+    measure.add_argument("--json", action="store_true", help="as one JSON document")
+
+    weights = _command(commands, "weights", _weights, "fetch the networks from their package, check and convert them")
+    weights.add_argument(
+        "--dir", type=Path, metavar="DIR", help="where they go; default: inside the Python environment"
+    )
+
+    key = _command(commands, "key", _key, "make a master key for the pseudonyms and the vault")
+    key.add_argument("file", type=Path, metavar="FILE", help="new file, readable by its owner alone")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=run)
+    return command
+
+
+def _config_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (TOML); default: overread.toml here, if there is one"
+    )
+
+
+def _config(options: argparse.Namespace) -> Config:
+    path: Path | None = options.config
+    if path is None and Path("overread.toml").exists():
+        path = Path("overread.toml")
+    return load_config(path)
+
+
+# Imports stand inside the commands: `overread --help` and `measure` need no DICOM, no database, no engine.
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from models.manifest import ManifestError
+    from models.weights import WeightsError
+    from node.identity import KeyUnusableError
+    from node.inference import InferenceError
+    from node.serve import AlreadyRunningError, serve
+
+    config = _config(options)
+    configure_logs(config.node.log_format, config.node.log_level)
+    try:
+        serve(config)
+    except (AlreadyRunningError, InferenceError, KeyUnusableError, ManifestError, WeightsError, OSError) as error:
+        print(f"overread: cannot start: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from node.demo import run_demo
+
+    return run_demo(options.study, options.prior, options.out, open_browser=not options.no_open)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from node.serve import status
+
+    found = status(_config(options), options.study)
+    if found is None:
+        print("overread: this study never came here", file=sys.stderr)
+        return 1
+    print(found.model_dump_json(indent=2) if options.json else found.as_text())
+    return 0
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from node.serve import retry
+
+    if retry(_config(options), options.study):
+        print("The study will be read again.")
+        return 0
+    print("overread: no such study, or it is still at work", file=sys.stderr)
+    return 1
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from node.measure.nifti import LabelFileError, measure_file
+
+    try:
+        lesions = measure_file(options.labels, options.label)
+    except LabelFileError as error:
+        print(f"overread: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps({"lesions": [lesion.model_dump() for lesion in lesions]}, indent=2))
+        return 0
+    print(f"{'id':>4}  {'volume_ml':>10}  {'long_axis_mm':>12}  {'short_axis_mm':>13}")
+    for lesion in lesions:
+        print(f"{lesion.id:>4}  {lesion.volume_ml:>10.2f}  {lesion.long_axis_mm:>12.1f}  {lesion.short_axis_mm:>13.1f}")
+    return 0
+
+
+def _weights(options: argparse.Namespace) -> int:
+    from models.weights import WeightsError, default_directory, fetch
+
+    try:
+        fetch(options.dir or default_directory())
+    except WeightsError as error:
+        print(f"overread: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _key(options: argparse.Namespace) -> int:
+    from node.identity import create_key_file
+
+    if create_key_file(options.file):
+        print(
+            f"{options.file}: made. Keep it apart from the data, and keep a copy: no result finds its patient without."
+        )
+        return 0
+    print(f"overread: {options.file} exists; it was left as it is", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""A running node: receivers, registrar, workflows and the inference process, started and stopped in order."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.metadata
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+from dbos import DBOS
+
+from models.manifest import load
+from models.weights import default_directory
+from node.config import Config
+from node.durable import dbos_config
+from node.identity import Pseudonymiser, Vault, load_keys
+from node.inference import InferenceService
+from node.ledger import Ledger, StudyStatus
+from node.net import Destination
+from node.receive import Inbox, ReceiverProcesses, ReceiverSettings
+from node.registrar import Registrar
+from node.report.equipment import Equipment
+from node.store import Store, make_directory
+from node.workflow import DELIVER, FOLLOW, READ, Rooms, Workflow
+
+_log = structlog.get_logger(__name__)
+
+
+class AlreadyRunningError(RuntimeError):
+    """Another node works on the same data folder."""
+
+
+def status(config: Config, study_instance_uid: str) -> StudyStatus | None:
+    """Return what the node knows of a study, by its real or its pseudonymous UID; None if it never came.
+
+    Raises
+    ------
+    node.identity.KeyUnusableError
+        If the master key is missing or weak.
+    """
+    ledger = Ledger(config.node.data_dir / "ledger.sqlite")
+    try:
+        return ledger.status(study_pseudonym(config, study_instance_uid)) or ledger.status(study_instance_uid)
+    finally:
+        ledger.close()
+
+
+def study_pseudonym(config: Config, study_instance_uid: str) -> str:
+    """Return the pseudonym under which logs, ledger and workflows know a study."""
+    return str(Pseudonymiser(load_keys(config.node.key_file, os.environ)).uid(study_instance_uid))
+
+
+def retry(config: Config, study_instance_uid: str) -> bool:
+    """Let a study that has ended be read again; False if there is none or it is still at work.
+
+    The running node sees it within a second; a stopped one when it starts.
+    """
+    ledger = Ledger(config.node.data_dir / "ledger.sqlite")
+    try:
+        return ledger.reopen(study_pseudonym(config, study_instance_uid)) or ledger.reopen(study_instance_uid)
+    finally:
+        ledger.close()
+
+
+def serve(config: Config, stopping: threading.Event | None = None) -> None:
+    """Run a node until SIGTERM, SIGINT or the event; then let the step at work end and stop.
+
+    Raises
+    ------
+    AlreadyRunningError, node.identity.KeyUnusableError, models.manifest.ManifestError,
+    models.weights.WeightsError, node.inference.EngineUnavailableError, OSError
+        If the node cannot start; the text says what to do.
+    """
+    stopping = stopping or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+    make_directory(config.node.data_dir)
+    with _sole_user(config.node.data_dir), contextlib.ExitStack() as stack:
+        rooms = _build(config, stack)
+        workflow = Workflow(rooms)
+        _launch(config, workflow, stack)
+        registrar = Registrar(rooms, workflow, config.gather.quiet_seconds)
+        registrar.start()
+        stack.callback(registrar.stop)
+        receivers = ReceiverProcesses(_receiver_settings(config), config.receive.processes)
+        stack.callback(receivers.stop)
+        _log.info("node.ready", ae_title=config.node.ae_title, port=config.receive.port)
+        stopping.wait()
+        _log.info("node.stopping")
+
+
+def _build(config: Config, stack: contextlib.ExitStack) -> Rooms:
+    """Open every room; whatever is wrong is said before a single image is taken."""
+    data = config.node.data_dir
+    keys = load_keys(config.node.key_file, os.environ)
+    model = load(config.inference.model)
+    service = InferenceService(
+        store_root=data / "store",
+        weights_dir=config.inference.weights_dir or default_directory(),
+        model=model,
+        engine=config.inference.engine,
+        threads=config.inference.threads,
+        stall_seconds=config.inference.stall_seconds,
+        hard_limit_seconds=config.inference.hard_limit_seconds,
+    )
+    service.start()
+    stack.callback(service.stop)
+    ledger = Ledger(data / "ledger.sqlite")
+    stack.callback(ledger.close)
+    return Rooms(
+        inbox=Inbox(data / "inbox", config.receive.low_water_mb * 1_000_000),
+        store=Store(data / "store"),
+        outbox=Store(data / "outbox"),
+        vault=Vault(data / "vault.sqlite", keys),
+        ledger=ledger,
+        inference=service,
+        smallest_lesion_ml=model.smallest_lesion_ml,
+        equipment=Equipment(
+            manufacturer="Overread",
+            model_name="Overread",
+            software_version=importlib.metadata.version("overread"),
+            serial_number=config.node.ae_title,
+        ),
+        destinations=_destinations(config),
+    )
+
+
+def _launch(config: Config, workflow: Workflow, stack: contextlib.ExitStack) -> None:
+    """Start the workflows; DBOS resumes at once what a crash left."""
+    DBOS(config=dbos_config(config))
+    _log_through_root("dbos")
+    DBOS.launch()
+    stack.callback(lambda: DBOS.destroy(workflow_completion_timeout_sec=5))
+    DBOS.register_queue(READ, worker_concurrency=config.workflow.parallel_studies, polling_interval_sec=0.2)
+    DBOS.register_queue(FOLLOW, worker_concurrency=config.workflow.parallel_studies, polling_interval_sec=0.2)
+    DBOS.register_queue(DELIVER, worker_concurrency=8, polling_interval_sec=0.2)
+    workflow.name_the_poisoned()
+
+
+def _receiver_settings(config: Config) -> ReceiverSettings:
+    return ReceiverSettings(
+        root=config.node.data_dir / "inbox",
+        low_water_bytes=config.receive.low_water_mb * 1_000_000,
+        ae_title=config.node.ae_title,
+        host=config.receive.host,
+        port=config.receive.port,
+        calling_ae_titles=config.receive.allowed_calling_ae,
+        log_format=config.node.log_format,
+    )
+
+
+def _destinations(config: Config) -> dict[str, Destination]:
+    return {
+        to.name: Destination(
+            ae_title=to.ae_title,
+            host=to.host,
+            port=to.port,
+            calling_ae_title=config.node.ae_title,
+            response_timeout_s=to.timeout_seconds,
+        )
+        for to in config.destination
+    }
+
+
+@contextlib.contextmanager
+def _sole_user(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder for this process alone; the lock goes with the process, however it ends."""
+    with (data_dir / "node.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyRunningError(f"another node works on {data_dir}") from error
+        yield
+
+
+def _log_through_root(name: str) -> None:
+    """Take a library's own handlers away, so that its lines pass the filter of `node.logs`."""
+    logger = logging.getLogger(name)
+    logger.handlers.clear()
+    logger.propagate = True

@@ -1,0 +1,1 @@
+"""Real DICOM peers that can be told to misbehave."""
