@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 ACCEL ?= cpu
 STUDY ?=
 PRIOR ?=
+# Empty for an image, which keeps no source tree.
+EDITABLE ?= -e
 OUT ?= demo-out
 # A package index that is slow or breaks a transfer should not end the installation.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 5
@@ -21,7 +23,7 @@ $(BIN)/python:
 
 $(VENV)/.installed-$(ACCEL): $(BIN)/python requirements/$(ACCEL).lock pyproject.toml
 	$(PIP) install --require-hashes -r requirements/$(ACCEL).lock
-	$(PIP) install --no-deps --no-build-isolation -e .
+	$(PIP) install --no-deps --no-build-isolation $(EDITABLE) .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-cpu requirements/dev.lock
@@ -53,7 +55,7 @@ system-test: $(VENV)/.installed-dev weights
 	$(BIN)/python -m pytest -m system
 
 benchmark: install
-	$(BIN)/python -m validation.benchmarks.turnaround
+	$(BIN)/python -m validation.benchmarks.turnaround --study $(STUDY)
 
 # An optional second engine, for the parity test and later for training. Never needed to infer.
 torch: $(VENV)/.installed-dev

@@ -7,11 +7,12 @@ other weights under a pipeline of this package, but no code.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -143,14 +144,24 @@ class Manifest(_Part):
         return {**settings, "smallest_lesion_ml": str(self.smallest_lesion_ml)}
 
     def segmenter(self) -> Pipeline:
-        """Return the pipeline with this manifest's settings: call it with ``(hu, affine, run, progress)``."""
-        return partial(resolve(self.pipeline), settings=self.settings)
+        """Return the pipeline, set up by this manifest: call it with ``(hu, affine, run, progress)``."""
+        return partial(resolve(self.pipeline), manifest=self)
 
 
-def resolve(entry: str):  # noqa: ANN201
-    """Import a function of this package by its entry."""
+def resolve(entry: str) -> Callable[..., Any]:
+    """Import a function of this package by its entry.
+
+    Raises
+    ------
+    ManifestError
+        If there is none.
+    """
     module, _, name = entry.partition(":")
-    return getattr(import_module(module), name)
+    try:
+        function: Callable[..., Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ManifestError(f"there is no {entry}") from error
+    return function
 
 
 def installed() -> tuple[str, ...]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.ct_liver_lesions import preparation
 from models.ct_liver_lesions.body import trunk
 from models.interface import Float, Hounsfield, Labels, Progress, Run, Segmentation
+from models.manifest import Manifest
 from models.orientation import Orientation
 from models.resampling import Vector
 
@@ -26,12 +27,15 @@ class Settings(BaseModel):
     ----------
     liver_threshold, lesion_threshold
         A voxel is liver, or lesion, if its probability, interpolated at its centre, is greater.
+    lesion_found
+        A lesion is kept only if its probability is greater than this somewhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     liver_threshold: float = Field(gt=0, lt=1)
     lesion_threshold: float = Field(gt=0, lt=1)
+    lesion_found: float = Field(gt=0, lt=1)
 
 
 class _Steps:
@@ -68,7 +72,7 @@ def segment(
     affine: NDArray[np.float64],
     run: Run,
     progress: Progress,
-    settings: Mapping[str, JsonValue],
+    manifest: Manifest,
 ) -> Segmentation:
     """Draw the liver and its lesions; see `models.interface.Pipeline`.
 
@@ -76,8 +80,8 @@ def segment(
     ----------
     hu, affine, run, progress
         As every pipeline takes them.
-    settings
-        Of the manifest; see `Settings`.
+    manifest
+        Of this model; `Settings` says what it must settle.
 
     Returns
     -------
@@ -91,22 +95,22 @@ def segment(
     """
     if hu.ndim != 3 or hu.dtype != np.int16 or hu.size == 0:
         raise ValueError(f"a volume must be int16 with three axes, not {hu.dtype} of shape {hu.shape}")
-    chosen = Settings.model_validate(settings)
+    chosen = Settings.model_validate(manifest.settings)
     orientation = Orientation.of(affine)
     labels = np.zeros(hu.shape, np.uint8)
     # Both are views: what is drawn on the turned labels is drawn on the volume's own.
     turned_hu, turned_labels = orientation.apply(hu), orientation.apply(labels)
     steps = _Steps(progress)
     facts: dict[str, float] = {"lesion_tiles": 0}
-    if _draw_liver(turned_hu, orientation.spacing, run, steps, chosen.liver_threshold, turned_labels):
+    if _draw_liver(turned_hu, orientation.spacing, run, steps, chosen, turned_labels):
         facts["lesion_tiles"] = _draw_lesions(
-            turned_hu, orientation.spacing, run, steps, chosen.lesion_threshold, turned_labels
+            turned_hu, orientation.spacing, run, steps, chosen, turned_labels
         )
     return Segmentation(labels, steps.seconds, facts)
 
 
 def _draw_liver(
-    hu: Hounsfield, spacing: Vector, run: Run, steps: _Steps, threshold: float, labels: Labels
+    hu: Hounsfield, spacing: Vector, run: Run, steps: _Steps, chosen: Settings, labels: Labels
 ) -> bool:
     with steps.step("prepare_liver"):
         box = trunk(hu, spacing, preparation.LIVER_FIELD_MM)
@@ -117,15 +121,15 @@ def _draw_liver(
     (answer,) = steps.infer(run, "liver", iter([batch]), 1)
     with steps.step("outline_liver"):
         probability, part = preparation.liver_probability(answer, image.shape)
-        probability = preparation.one_liver(probability, threshold)
+        probability = preparation.largest_piece(probability, chosen.liver_threshold)
         drawn = labels[box]
-        for slab, is_liver in preparation.outline(probability, part, resampling, threshold):
+        for slab, is_liver in preparation.outline(probability, part, resampling, chosen.liver_threshold):
             drawn[slab][is_liver] = LIVER
     return bool(labels.any())
 
 
 def _draw_lesions(
-    hu: Hounsfield, spacing: Vector, run: Run, steps: _Steps, threshold: float, labels: Labels
+    hu: Hounsfield, spacing: Vector, run: Run, steps: _Steps, chosen: Settings, labels: Labels
 ) -> int:
     with steps.step("prepare_lesion"):
         view = preparation.lesion_view(hu, labels == LIVER, spacing)
@@ -135,7 +139,10 @@ def _draw_lesions(
     for tile, answer in zip(tiles, steps.infer(run, "lesion", batches, len(tiles)), strict=True):
         probability[tile.own] = preparation.lesion_answer(answer, tile)
     with steps.step("outline_lesion"):
-        for slab, is_lesion in preparation.outline(probability, view.window, view.resampling, threshold):
+        probability = preparation.found_pieces(probability, chosen.lesion_threshold, chosen.lesion_found)
+        for slab, is_lesion in preparation.outline(
+            probability, view.window, view.resampling, chosen.lesion_threshold
+        ):
             drawn = labels[slab]
             drawn[is_lesion & (drawn == LIVER)] = LESION
     return len(tiles)

@@ -4,7 +4,7 @@ Everything here has its axes to head, anterior and right (`models.orientation`).
 preparation of pyliverlesionseg 0.3, and what they are shown follows it step by step. The way back does not: the original
 makes the probabilities binary on the coarse grid, zooms corner on corner and keeps every voxel above zero, which moves
 outlines outwards. Here probabilities come back by the exact inverse geometry and are compared on the original voxels
-(docs/decisions/0002-outlines.md).
+(docs/decisions/0010-lesion-outlines.md).
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def liver_probability(answer: Float, size: Size) -> tuple[Float, Box]:
     return answer[(0, 0, *inside)], part
 
 
-def one_liver(probability: Float, threshold: float) -> Float:
-    """Keep the largest piece only: other pieces and what hangs on it by a thread get probability 0.
+def largest_piece(probability: Float, threshold: float) -> Float:
+    """Keep the liver only: give other pieces, and what hangs on it by a thread, probability 0.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def one_liver(probability: Float, threshold: float) -> Float:
     Returns
     -------
     ndarray
-        The probabilities of the liver and of what is no liver anyway; all 0 if there is no liver.
+        The probabilities of the largest piece and of all that is below the threshold anyway.
     """
     above = probability > threshold
     pieces, count = ndimage.label(ndimage.binary_erosion(above, _FACES_AND_EDGES), _FACES)
@@ -249,6 +249,24 @@ def lesion_answer(answer: Float, tile: Tile) -> Float:
     """Cut a tile's own part out of the lesion network's answer."""
     part = [slice(own.start - start, own.stop - start) for own, start in zip(tile.own, tile.start, strict=True)]
     return answer[(0, 0, *part)]
+
+
+def found_pieces(probability: Float, threshold: float, found: float) -> Float:
+    """Keep the lesions that are found: give other pieces above the threshold probability 0.
+
+    Parameters
+    ----------
+    probability
+        On the grid of 3 x 1 x 1 mm.
+    threshold
+        What counts to a lesion's outline.
+    found
+        What the probability must exceed somewhere in it.
+    """
+    above = probability > threshold
+    pieces, _ = ndimage.label(above, np.ones((3, 3, 3)))
+    kept = np.isin(pieces, np.unique(pieces[probability > max(found, threshold)]))
+    return np.where(kept | ~above, probability, np.float32(0))
 
 
 # --- the way back ------------------------------------------------------------------------------------------------

@@ -18,9 +18,11 @@ from node.demo.images import ImageSeries, read_series
 from node.demo.pictures import WINDOW_HU, KeyPicture, KeyPictures
 from node.demo.results import Finding, Results, read_results
 from node.demo.truth import Comparison, TrueLesion, Truth, compare, error_percent
+from node.dicom.reasons import Reason
 
-_MOST_ROWS = 14  # lesions that fit on a sheet with their pictures; the SR holds all
+_MOST_ROWS = 14  # lesions that fit on a sheet; the SR holds all
 _BESIDE = 3  # pictures above each other beside the overview
+_MOST_PICTURES = 3 * _BESIDE
 _CODED = re.compile(r"\[(?P<code>[a-z-]+)\] (?P<text>.*)", re.DOTALL)
 _HASH = re.compile(r"\b(?P<start>[0-9a-f]{12})[0-9a-f]{52}\b")
 
@@ -102,7 +104,12 @@ class Sheet:
         """What identifies the study to its radiologist, without a name."""
         patient = self.series.masked_patient_id
         facts = [self.series.study_date, self.series.description, f"{len(self.series.uids)} images"]
-        return [fact for fact in (*facts, f"patient ID {patient}" if patient else "no patient ID") if fact]
+        return [fact for fact in (*facts, f"ID {patient}" if patient else "no patient ID") if fact]
+
+    @property
+    def turned_over(self) -> bool:
+        """Whether front and back are, by the pixels, the other way round than the headers say, which viewers follow."""
+        return any(note.code == Reason.AP_MIRRORED_CORRECTED for note in self.notes)
 
     @property
     def window_hu(self) -> int:
@@ -119,11 +126,11 @@ class Sheet:
         """By how much the liver's volume is off."""
         if self.comparison is None or self.results.liver.volume_ml is None:
             return ""
-        return f"{error_percent(self.comparison.truth.liver_volume_ml, self.results.liver.volume_ml):+.0f} %"
+        return _signed(error_percent(self.comparison.truth.liver_volume_ml, self.results.liver.volume_ml))
 
     def error(self, true: TrueLesion, lesion: Finding) -> str:
         """Return by how much a lesion's volume is off."""
-        return "" if lesion.volume_ml is None else f"{error_percent(true.volume_ml, lesion.volume_ml):+.0f} %"
+        return "" if lesion.volume_ml is None else _signed(error_percent(true.volume_ml, lesion.volume_ml))
 
     def share(self, seconds: float) -> float:
         """Return the length of a step's bar, in % of the longest."""
@@ -132,7 +139,7 @@ class Sheet:
     @property
     def columns(self) -> int:
         """Columns of pictures: the overview takes four, and one to three stand beside it."""
-        return 4 + min(-(-len(self.pictures) // _BESIDE), 3)
+        return 4 + len(self.pictures) // _BESIDE
 
 
 def write_page(studies: Sequence[Study], path: Path) -> tuple[Sheet, ...]:
@@ -172,8 +179,8 @@ def _sheet(study: Study) -> Sheet:
     results = read_results(study.results)
     series = read_series(study.images, results.images)
     pictures = KeyPictures(results, series)
-    rows = sorted(results.lesions, key=lambda lesion: -(lesion.volume_ml or 0.0))[:_MOST_ROWS]
-    rows = [lesion for lesion in results.lesions if lesion in rows]
+    largest = sorted(results.lesions, key=_volume_first)[:_MOST_ROWS]
+    rows = [lesion for lesion in results.lesions if lesion in largest]
     return Sheet(
         title=study.title,
         phantom=study.truth is not None,
@@ -195,14 +202,23 @@ def _sheet(study: Study) -> Sheet:
 
 def _pictures(key: KeyPictures, lesions: Sequence[Finding]) -> Sequence[KeyPicture]:
     """Return what stands beside the overview: the lesions, and the liver from end to end as far as there is room."""
-    close_ups = [picture for lesion in lesions if (picture := key.lesion(lesion))]
+    shown = sorted(lesions, key=_volume_first)[:_MOST_PICTURES]
+    close_ups = [picture for lesion in lesions if lesion in shown and (picture := key.lesion(lesion))]
     room = -len(close_ups) % _BESIDE if close_ups else 2 * _BESIDE
-    return [*close_ups, *(key.levels(room) if len(close_ups) <= 3 * _BESIDE else ())]
+    return [*close_ups, *key.levels(room)]
+
+
+def _volume_first(lesion: Finding) -> float:
+    return -(lesion.volume_ml or 0.0)
 
 
 def _note(text: str) -> Note:
     match = _CODED.fullmatch(text)
     return Note(match["code"], match["text"]) if match else Note("", text)
+
+
+def _signed(percent: float) -> str:
+    return f"{percent:+.0f} %".replace("-", "−")
 
 
 def _number(value: float | None, digits: int) -> str:

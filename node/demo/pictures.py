@@ -147,7 +147,7 @@ class KeyPictures:
     def _finish(self, picture: Picture, image: str, title: str, labels: tuple[Label, ...] = ()) -> KeyPicture:
         view = picture.view
         width_mm = view.size[1] * view.mm_per_pixel
-        scale_mm = 50 if width_mm > 200 else 20
+        scale_mm = 50 if width_mm > 120 else 20
         return KeyPicture(
             data_uri="data:image/png;base64," + base64.b64encode(picture.png()).decode(),
             title=title,

@@ -20,8 +20,8 @@ from node.ledger import InstanceState, StudyState, StudyStatus
 _WORDS = {
     "gather": "choose the series",
     "identify": "pseudonymise",
-    "load": "read the images",
-    "infer": "infer",
+    "infer: read_volume": "read the images",
+    "infer: store_labels": "keep the outlines",
     "check_tissue": "check that it is liver",
     "measure": "measure",
     "report": "write SEG and SR",
@@ -30,15 +30,15 @@ _WORDS = {
     "check_restored": "check them again",
     "send": "send them back",
 }
-_BOOKKEEPING = {"settled", "owe"}
+_INFER, _PART = "infer", "infer: "
+_NETWORKS = {"lesion": "lesions"}
+_BOOKKEEPING = {"settled", "owe", "end"}
 _FAILURES = frozenset({StudyState.REFUSED, StudyState.QUARANTINED, StudyState.FAILED})
 _ENDINGS = _FAILURES | {StudyState.DELIVERED}
 _BAR_WIDTH = 28
 QUIET_S = 3.0
 """Quiet time of the node that takes part."""
 _SETTLED_S = QUIET_S + 3.0  # it looks at its inbox every half second
-
-
 
 
 @dataclass
@@ -125,15 +125,25 @@ def step_seconds(seconds: Mapping[str, float]) -> dict[str, float]:
     seconds
         As the node's status gives it.
     """
-    parts = any(step.startswith("infer: ") for step in seconds)
-    hidden = _BOOKKEEPING | ({"infer"} if parts else set())
-    return {step_name(step): taken for step, taken in seconds.items() if step not in hidden}
+    parts = {step: taken for step, taken in seconds.items() if step.startswith(_PART)}
+    waited = seconds.get(_INFER, 0.0) - sum(parts.values()) if parts else 0.0
+    shown: dict[str, float] = {}
+    for step, taken in seconds.items():
+        if step == _INFER and parts:  # one study at a time: the rest of it was spent in the queue
+            shown["wait its turn"] = max(waited, 0.0)
+        elif step not in _BOOKKEEPING:
+            shown[step_name(step)] = shown.get(step_name(step), 0.0) + taken
+    return shown
 
 
 def step_name(step: str) -> str:
-    """Return the reader's words for a step."""
-    kind, _, network = step.partition("infer: ")
-    return f"outline the {network}" if network and not kind else _WORDS.get(step, step.replace("_", " "))
+    """Return the reader's words for a step; the parts of the inference go by the network they belong to."""
+    if step in _WORDS:
+        return _WORDS[step]
+    if step.startswith(_PART):
+        network = step.removeprefix(_PART).rpartition("_")[2]
+        return f"outline the {_NETWORKS.get(network, network)}"
+    return step.replace("_", " ")
 
 
 def display(console: Console, journeys: Sequence[Journey]) -> Display:
@@ -193,7 +203,7 @@ class LiveDisplay:
     def _at_work(self, grid: Table, journey: Journey, status: StudyStatus) -> None:
         if status.state is StudyState.GATHERING and journey.sent:
             grid.add_row(self._spinner, "wait for more images", "", f"{status.quiet_for:.0f} s")
-        elif status.step and not journey.failed and status.state is not StudyState.DELIVERED:
+        elif _is_at_work(status):
             bar = ProgressBar(
                 total=status.total or None, completed=status.done, width=_BAR_WIDTH, pulse=not status.total
             )
@@ -246,9 +256,13 @@ class PlainDisplay:
             return "; ".join(text.plain for text in ending)
         if status.state is StudyState.GATHERING:
             return f"received {journey.received} of {journey.objects}"
-        if not status.step or status.state in _ENDINGS:
+        if not _is_at_work(status):
             return ""
         return step_name(status.step) + (f" {status.done}/{status.total}" if status.total else "")
+
+
+def _is_at_work(status: StudyStatus) -> bool:
+    return bool(status.step) and status.step not in _BOOKKEEPING and status.state not in _ENDINGS
 
 
 def _ending(journey: Journey) -> list[Text]:

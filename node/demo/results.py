@@ -23,6 +23,7 @@ _VOLUME = ("118565006", "SCT")
 _LONG_AXIS = ("103339001", "SCT")
 _SHORT_AXIS = ("103340004", "SCT")
 _ATTENUATION = ("112031", "DCM")
+_ATTENUATION_SD = ("112183", "DCM")
 _DERIVATION = ("121401", "DCM")
 _MEAN = ("373098007", "SCT")
 _STANDARD_DEVIATION = ("386136009", "SCT")
@@ -223,7 +224,7 @@ def _finding(uid: str, segment: int, groups: Sequence[Dataset]) -> Finding:
         segment=segment,
         volume_ml=_volume(numbers.get(_VOLUME)),
         hu_mean=_value(attenuation.get(_MEAN)),
-        hu_sd=_value(attenuation.get(_STANDARD_DEVIATION)),
+        hu_sd=_value(numbers.get(_ATTENUATION_SD) or attenuation.get(_STANDARD_DEVIATION)),
         long_axis=_axis(numbers.get(_LONG_AXIS)),
         short_axis=_axis(numbers.get(_SHORT_AXIS)),
     )

@@ -95,8 +95,13 @@ class Node:
         """Raise `NodeFailedError` with its last words if it has ended."""
         status = self._child.poll()
         if status is not None:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise NodeFailedError(f"the node ended with status {status}: {lines[-1] if lines else 'it said nothing'}")
+            raise NodeFailedError(f"the node ended with status {status}: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        """Return what the node wrote last for people: its log's own lines are for machines."""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        spoken = [line for line in lines if line.strip() and not line.startswith("{")]
+        return spoken[-1].removeprefix("overread: ") if spoken else f"see {self._log}"
 
     def status(self, study_uid: str) -> StudyStatus | None:
         """Return what the node knows of a study."""

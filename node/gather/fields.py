@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from node.dicom.reasons import Reason, Refused
@@ -27,7 +28,13 @@ LONG_VR = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
 
 def raw(dataset: Dataset, keyword: str) -> RawDataElement | DataElement | None:
     """Return the element unconverted where it has not been touched yet, None if absent."""
-    return dataset.get_item(keyword, keep_deferred=True) if keyword in dataset else None
+    tag = _tag(keyword)
+    return dataset.get_item(tag, keep_deferred=True) if tag in dataset else None
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def text(dataset: Dataset, keyword: str) -> str:

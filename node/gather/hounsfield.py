@@ -120,9 +120,7 @@ def offset(values: NDArray[np.float32]) -> tuple[int, Note | None]:
     shift, *others = sorted(fits, key=lambda candidate: (_misfit(fits[candidate]), KNOWN_OFFSETS.index(candidate)))
     found = fits[shift]
     fat = "no fat peak" if found.fat is None else f"fat at {found.fat:.0f}"
-    doubt = "".join(
-        f"; {other:+d} would also fit, so values may be {abs(other - shift)} HU off" for other in others[:1]
-    )
+    doubt = "".join(f"; {other:+d} would fit too, so values may be {abs(other - shift)} HU off" for other in others[:1])
     return shift, Note(
         reason=Reason.HU_OFFSET_CORRECTED,
         text=f"The stored values are Hounsfield units {-shift:+d} and the header does not say so; corrected by "

@@ -33,25 +33,26 @@ class SpineEvidence:
     ----------
     slices
         Number of slices that show enough of it.
-    behind
-        Share of these slices in which most of it lies behind the middle of the body.
+    behind, before
+        Share of these slices in which 60 % or more of it lies behind the middle of the body, and before it.
     depth
         Where the bony column runs: 0 at the front of the body, 1 at the back (median over the slices).
     """
 
     slices: int
     behind: float
+    before: float
     depth: float
 
     @property
     def agrees(self) -> bool:
         """True if the spine clearly lies behind."""
-        return self.behind >= 0.7 and self.depth >= 0.55
+        return self.behind >= 0.65 and self.before <= 0.25 and self.depth >= 0.55
 
     @property
     def contradicts(self) -> bool:
         """True if the spine clearly lies in front."""
-        return self.behind <= 0.3 and self.depth <= 0.45
+        return self.before >= 0.65 and self.behind <= 0.25 and self.depth <= 0.45
 
 
 def thin_bone(view: Overview) -> NDArray[np.bool_]:
@@ -94,15 +95,16 @@ def spine_evidence(view: Overview) -> SpineEvidence:
     height = np.maximum(back - front, 1)
     middle = (bone & central(view)[:, None, :]).sum(axis=2)
     rows = np.arange(view.hu.shape[1])
-    behind = (middle * (rows[None] > ((front + back) / 2)[:, None])).sum(axis=1)
     total = middle.sum(axis=1)
+    share = (middle * (rows[None] > ((front + back) / 2)[:, None])).sum(axis=1) / np.maximum(total, 1)
     enough = total * view.spacing[1] * view.spacing[2] >= _LEAST_BONE_MM2
     if not enough.any():
-        return SpineEvidence(0, 0.5, 0.5)
+        return SpineEvidence(0, 0.0, 0.0, 0.5)
     depth = (spine_track(view, bone)[:, 0] - front) / height
     return SpineEvidence(
         slices=int(enough.sum()),
-        behind=float(np.mean(behind[enough] > 0.5 * total[enough])),
+        behind=float(np.mean(share[enough] >= 0.6)),
+        before=float(np.mean(share[enough] <= 0.4)),
         depth=float(np.median(depth[enough])),
     )
 
@@ -130,11 +132,14 @@ def check(view: Overview) -> tuple[Overview, Note | None]:
     _refuse_no_body(view)
     _refuse_upside_down(view)
     spine = spine_evidence(view)
-    found = f"bone of the spine behind the body's middle in {100 * spine.behind:.0f} % of {spine.slices} slices"
+    found = (
+        f"of {spine.slices} slices, {100 * spine.behind:.0f} % show the spine's bone behind the body's middle and "
+        f"{100 * spine.before:.0f} % before it"
+    )
     if spine.slices < max(4, 0.25 * len(view.hu)) or not (spine.agrees or spine.contradicts):
         raise Refused(
             Reason.ORIENTATION_IMPLAUSIBLE,
-            f"Front and back cannot be told: {found}, its depth {spine.depth:.2f} (0 front, 1 back).",
+            f"Front and back cannot be told: {found}; its depth is {spine.depth:.2f} (0 front, 1 back).",
         )
     if spine.agrees:
         return view, None
@@ -142,13 +147,13 @@ def check(view: Overview) -> tuple[Overview, Note | None]:
     if right < 0.6:
         raise Refused(
             Reason.ORIENTATION_IMPLAUSIBLE,
-            f"The spine lies in front ({found}), and {100 * right:.0f} % of the largest organ on the right: a patient "
-            "turned round, or mirrored otherwise than by rows.",
+            f"The spine lies in front ({found}), and {100 * right:.0f} % of the largest organ on the right: the "
+            "patient is turned round, or mirrored otherwise than by rows.",
         )
     return view.flipped(), Note(
         reason=Reason.AP_MIRRORED_CORRECTED,
-        text=f"Front and back are exchanged against the headers: {found}, its depth {spine.depth:.2f} (0 front, 1 "
-        f"back), while {100 * right:.0f} % of the largest organ lie on the right; analysed as the images show.",
+        text=f"Front and back are exchanged against the headers: {found}; its depth is {spine.depth:.2f} (0 front, 1 "
+        f"back), and {100 * right:.0f} % of the largest organ lie on the right. Analysed as the images show.",
     )
 
 

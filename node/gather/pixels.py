@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.pixels.utils import pixel_array
 
@@ -53,7 +54,8 @@ def _decoded(image: CtImage, place: str) -> NDArray[np.integer[Any]]:
     if path is None:
         raise ValueError("the header was not read from a file")
     try:
-        stored = pixel_array(path, raw=True)
+        # Not by the path: pydicom 3.0 then looks for the pixels of a deflated file in its deflated bytes.
+        stored = pixel_array(dcmread(path), raw=True)
     except OSError as error:
         if error.errno is not None:
             raise

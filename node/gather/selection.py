@@ -229,9 +229,7 @@ def _by_orientation(images: Sequence[CtImage]) -> Note | None:
             return Note(reason=Reason.LOCALIZER, text="A localiser: a single projection, not a stack of sections.")
         return None
     if localizer or (len(images) <= _FEW and angle > 90 - _ORTHOGONAL_DEGREES):
-        return Note(
-            reason=Reason.LOCALIZER, text=f"A localiser or single reformat, {angle:.0f} degrees off axial."
-        )
+        return Note(reason=Reason.LOCALIZER, text=f"A localiser or single reformat, {angle:.0f} degrees off axial.")
     if angle > 90 - _ORTHOGONAL_DEGREES and off[2] <= _ORTHOGONAL_DEGREES:
         plane = "sagittal" if axes[2].argmax() == 0 else "coronal"
         return Note(reason=Reason.REFORMAT, text=f"A {plane} stack; axial sections are read.")

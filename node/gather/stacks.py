@@ -82,17 +82,22 @@ def divide(images: Sequence[CtImage]) -> list[list[CtImage]]:
         if len(parts) > 1 and _are_passes(list(parts.values()), positions, multiplicity):
             return [stack for part in parts.values() for stack in divide(part)]
     runs = _runs(images)
-    return runs if len(runs) > 1 and _are_passes(runs, positions, multiplicity) else [list(images)]
+    if len(runs) > 1 and _overlap(runs, positions) and _are_passes(runs, positions, multiplicity):
+        return runs
+    return [list(images)]
 
 
 def _are_passes(parts: list[list[CtImage]], positions: NDArray[np.float64], multiplicity: int) -> bool:
     """Tell passes over the same place from pieces of one pass: a split must not be how a missing slice goes unseen."""
-    lengths = [float(np.ptp(_along_normal(part))) for part in parts]
-    extent = max(float(np.ptp(positions)), SAME_PLACE_MM)
-    if len(parts) > 2 * max(multiplicity, 2) or max(lengths) < 0.9 * extent:
+    longest = max(float(np.ptp(_along_normal(part))) for part in parts)
+    if len(parts) > 2 * max(multiplicity, 2) or longest < 0.9 * float(np.ptp(positions)):
         return False
-    fewer = max(_multiplicity(_along_normal(part)) for part in parts) < multiplicity
-    return fewer or sum(lengths) > 1.5 * extent
+    return _overlap(parts, positions) or max(_multiplicity(_along_normal(part)) for part in parts) < multiplicity
+
+
+def _overlap(parts: list[list[CtImage]], positions: NDArray[np.float64]) -> bool:
+    """Return True if the parts together are clearly longer than what they cover."""
+    return sum(float(np.ptp(_along_normal(part))) for part in parts) > 1.5 * float(np.ptp(positions))
 
 
 def _runs(images: Sequence[CtImage]) -> list[list[CtImage]]:

@@ -111,7 +111,7 @@ class Engine:
             self.release()
         self._warm = network
         try:
-            return loaded.infer(np.ascontiguousarray(batch))
+            return loaded.infer(batch)
         except Exception as error:
             raise EngineFailedError(
                 f"{self.description} failed in network {network}: {type(error).__name__}"
@@ -184,7 +184,8 @@ def _openvino(threads: int) -> Opener:
         request = compiled.create_infer_request()
 
         def infer(batch: Float) -> Float:
-            return np.array(request.infer([batch], share_inputs=True)[0], np.float32)
+            result: Float = request.infer([batch], share_inputs=True)[0]
+            return result
 
         return Network(tuple(model.inputs[0].shape), infer, compiled.release_memory)
 
@@ -255,7 +256,8 @@ def _session(runtime: Any, data: bytes, options: Any, provider: str, settings: M
     session = runtime.InferenceSession(data, options, providers=[(provider, settings)], enable_fallback=False)
     if session.get_providers()[0] != provider:
         raise EngineUnavailableError(
-            f"{provider} was asked for and cannot be used: check the GPU, its driver, and the CUDA and cuDNN libraries"
+            f"{provider} was asked for and cannot be used: check the GPU, its driver, and the CUDA and cuDNN libraries "
+            "(`pip install onnxruntime-gpu[cuda,cudnn]` brings them)"
         )
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1 or not all(isinstance(size, int) for size in inputs[0].shape):

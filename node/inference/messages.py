@@ -120,7 +120,7 @@ class Fault(_Message):
     ----------
     at
         ``engine-unavailable``, ``weights`` and ``start``: the worker cannot start and ends. ``engine``: an engine or
-        the memory gave up during a job and the worker ends. ``storage``: the store failed; the worker stays.
+        the memory gave up during a job, so that the worker is to be replaced. ``storage``: the store failed.
     text
         One sentence for the administrator.
     traceback

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
 
-from node.inference.errors import WorkerCrashedError, WorkerHungError
+from node.inference.errors import WorkerCrashedError
 from node.inference.messages import ANSWER, Answer
 
 _LARGEST_ANSWER = 1 << 20
@@ -90,8 +90,8 @@ class WorkerProcess:
         except OSError as error:
             raise self._crashed() from error
 
-    def receive(self, timeout_s: float) -> Answer:
-        """Wait for what the worker says next.
+    def receive(self, timeout_s: float) -> Answer | None:
+        """Return what the worker says next, or None if it says nothing in time.
 
         Parameters
         ----------
@@ -100,14 +100,12 @@ class WorkerProcess:
 
         Raises
         ------
-        WorkerHungError
-            If nothing came in time. The worker is left as it is: kill it.
         WorkerCrashedError
             If it is gone, or said what no worker says.
         """
         try:
             if not self._connection.poll(timeout_s):
-                raise WorkerHungError(f"the inference process gave no sign of life for {timeout_s:.0f} s")
+                return None
             return ANSWER.validate_json(self._connection.recv_bytes(_LARGEST_ANSWER))
         except (EOFError, OSError) as error:
             raise self._crashed() from error

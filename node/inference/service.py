@@ -224,7 +224,10 @@ class InferenceService:
         with self._state:
             if self._stopped:
                 raise ServiceStoppedError("the inference service is stopped")
-            worker = self._starter.submit(WorkerProcess, self._environment).result()
+            try:
+                worker = self._starter.submit(WorkerProcess, self._environment).result()
+            except OSError as error:  # no memory or no process left
+                raise WorkerCrashedError(f"the inference process cannot be started: {error.strerror}") from error
             self._worker, self._loaded = worker, False
         worker.send(self._setup)
         return worker
@@ -261,13 +264,15 @@ class InferenceService:
     def _await(self, worker: WorkerProcess, tell: OnProgress, stall_s: float, limit_s: float) -> Answer:
         """Pass the progress on until something else is said."""
         end = time.monotonic() + limit_s
-        while True:
-            answer = worker.receive(min(stall_s, max(0.0, end - time.monotonic())))
-            if not isinstance(answer, Progress):
+        while (left := end - time.monotonic()) > 0:
+            answer = worker.receive(min(stall_s, left))
+            if answer is None and left > stall_s:
+                raise WorkerHungError(f"the inference process gave no sign of life for {stall_s:g} s")
+            if isinstance(answer, Progress):
+                tell(answer)
+            elif answer is not None:
                 return answer
-            if time.monotonic() > end:
-                raise WorkerHungError(f"the inference process took longer than {limit_s:.0f} s")
-            tell(answer)
+        raise WorkerHungError(f"the inference process took longer than {limit_s:g} s")
 
     def _lose(self, worker: WorkerProcess, error: BaseException) -> None:
         """End a worker that is not to be trusted any more."""
@@ -276,7 +281,8 @@ class InferenceService:
         self._worker = None
         if self._stopped:
             raise ServiceStoppedError("the inference service was stopped") from error
-        _log.error("inference.worker-lost", pid=worker.pid, error=type(error).__name__, text=str(error))
+        if isinstance(error, WorkerLostError):
+            _log.error("inference.worker-lost", pid=worker.pid, error=type(error).__name__, text=str(error))
 
     def _replace(self, worker: WorkerProcess, error: BaseException) -> None:
         """End a worker and start another, which loads while the caller makes up its mind about trying again."""

@@ -8,7 +8,6 @@ standard error is left to the native libraries.
 from __future__ import annotations
 
 import faulthandler
-import json
 import sys
 import time
 import traceback
@@ -17,7 +16,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from models.manifest import Manifest
+from models.manifest import Manifest, ManifestError
 from models.weights import WeightsError, verify
 from node.dicom.findings import ModelIdentity
 from node.dicom.volume import LabelMap, Volume
@@ -150,7 +149,7 @@ def serve(connection: Connection, confinement: tuple[str, ...]) -> int:
     Returns
     -------
     int
-        Exit status: 0 if the node ended the conversation, 1 if the worker could not start or must not go on.
+        Exit status: 0 if the node ended the conversation, 1 if the worker could not start.
     """
 
     def say(message: Answer) -> None:
@@ -164,11 +163,7 @@ def serve(connection: Connection, confinement: tuple[str, ...]) -> int:
             return 1
         say(Ready(identity=reader.identity, confinement=confinement))
         while True:
-            job = Job.model_validate_json(connection.recv_bytes())
-            reply = answer(reader, job)
-            say(reply)
-            if isinstance(reply, Fault) and reply.at == "engine":
-                return 1
+            say(answer(reader, Job.model_validate_json(connection.recv_bytes())))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return 0  # the node has gone
 
@@ -180,6 +175,8 @@ def _start(setup: Setup, say: Say) -> Reader | Fault:
         return Fault(at="engine-unavailable", text=str(error))
     except WeightsError as error:
         return Fault(at="weights", text=str(error))
+    except ManifestError as error:
+        return Fault(at="start", text=str(error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except Exception as error:  # noqa: BLE001  the node shall say why it does not start, not only that it does not
@@ -194,11 +191,7 @@ def _identity(model: Manifest, engine: Engine) -> ModelIdentity:
         version=model.version,
         manufacturer=model.manufacturer,
         weights_sha256=model.weights_sha256,
-        parameters={
-            **{name: value if isinstance(value, str) else json.dumps(value) for name, value in model.settings.items()},
-            "smallest_lesion_ml": f"{model.smallest_lesion_ml:g}",
-            "engine": engine.description,
-        },
+        parameters={**model.parameters, "engine": engine.description},
     )
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import queue
 import socket
+import struct
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
@@ -33,6 +35,18 @@ from node.net.peers import Destination
 from node.net.quiet import unlogged
 
 _MAXIMUM_CONTEXTS = 128  # context IDs are the odd numbers below 256: PS3.8 9.3.2.2
+_LONGEST_UID = 64  # PS3.5 9.1; pynetdicom sends no longer one
+_UNREADABLE = (  # what pydicom raises on files that are no DICOM, cut off or damaged, found by damaging real ones
+    OSError,
+    InvalidDicomError,
+    BytesLengthException,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
 _SETBACKS_ALLOWED = 2  # objects in a row that cost us the association, before we leave the destination alone
 
 
@@ -84,19 +98,20 @@ class _Outgoing:
 
     @classmethod
     def read(cls, path: Path) -> _Outgoing | None:
-        """Read what has to be negotiated; None if this is no DICOM file, or names no class, instance or syntax.
+        """Read what has to be negotiated; None if this is no DICOM file, or names no usable class, instance or syntax.
 
         The data set's own UIDs go before those of the file meta information, which not every writer keeps in step.
         """
         try:
             meta, offset = split_dataset(path)
             own = dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID"], stop_before_pixels=True)
-        except (OSError, InvalidDicomError, ValueError, KeyError, EOFError, NotImplementedError):
+            sop_class = own.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
+            sop_instance = own.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID")
+            syntax = meta.get("TransferSyntaxUID")
+        except _UNREADABLE:
             return None
-        sop_class = own.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
-        sop_instance = own.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID")
-        syntax = meta.get("TransferSyntaxUID")
-        if not (sop_class and sop_instance and syntax):
+        uids = (sop_class, sop_instance, syntax)
+        if not all(uid and str(uid).isascii() and len(str(uid)) <= _LONGEST_UID for uid in uids):
             return None
         return cls(path, offset, str(sop_class), str(sop_instance), str(syntax))
 
@@ -164,11 +179,8 @@ class _Requestor:
             ae_title=destination.ae_title,
             contexts=[build_context(abstract, [transfer]) for abstract, transfer in contexts],
             max_pdu=destination.maximum_pdu,
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, unlogged),
-                (evt.EVT_ABORTED, self._lost),
-                (evt.EVT_CONN_CLOSE, self._lost),
-            ],
+            # A connection that ends is an abort by the provider to pynetdicom (A-P-ABORT), and announced as one.
+            evt_handlers=[(evt.EVT_CONN_OPEN, unlogged), (evt.EVT_ABORTED, self._lost)],
         )
         if not self._association.is_established:
             ae.close_socket()
@@ -211,7 +223,7 @@ class _Requestor:
             request.AffectedSOPClassUID = outgoing.sop_class_uid
             request.AffectedSOPInstanceUID = outgoing.sop_instance_uid
             request.DataSet = BytesIO(outgoing.encoded(context))
-        except (OSError, ValueError):
+        except _UNREADABLE:
             return Answer(failure=Failure.UNREADABLE)
         return self._ask(request, accepted[context])
 

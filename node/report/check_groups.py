@@ -17,6 +17,7 @@ from node.dicom.findings import ModelIdentity
 from node.report import codes
 from node.report.check_codes import as_triplet, check_code
 from node.report.check_report import children, name, template
+from node.report.contour import FEWEST_POINTS
 from node.report.defects import Defect, require
 from node.report.equipment import algorithm_parameters, ascii_text
 from node.report.expected import Expected, Series, same_values
@@ -46,7 +47,8 @@ class _Finding:
     kind: Code
     site: Code | None
     segment: int
-    mask: NDArray[np.bool_]
+    labels: NDArray[np.integer] | NDArray[np.bool_]
+    value: int
     quantities: tuple[Quantity, ...]
     axes: tuple[Quantity, ...]
 
@@ -54,6 +56,11 @@ class _Finding:
     def templates(self) -> list[str]:
         """Identifiers of the templates of its groups, each once."""
         return ["1410", "1411", "1501"] if self.axes else ["1410", "1411"]
+
+    def mask(self, k: int) -> NDArray[np.bool_]:
+        """Return its voxels on one slice. A mask of the whole volume for each of many lesions would be gigabytes."""
+        on_slice: NDArray[np.bool_] = self.labels[k] == self.value
+        return on_slice
 
 
 def check_groups(groups: Iterable[Dataset], seg: Dataset, expected: Expected) -> None:
@@ -104,7 +111,8 @@ def _findings(expected: Expected) -> list[_Finding]:
         kind=codes.LIVER,
         site=None,
         segment=LIVER_SEGMENT,
-        mask=expected.liver,
+        labels=expected.liver,
+        value=True,
         quantities=tuple(liver_quantities(reading.liver)),
         axes=(),
     )
@@ -119,7 +127,8 @@ def _findings(expected: Expected) -> list[_Finding]:
                 kind=codes.LESION,
                 site=codes.LIVER,
                 segment=segment_number(lesion.number),
-                mask=expected.lesions == lesion.number,
+                labels=expected.lesions,
+                value=lesion.number,
                 quantities=tuple(lesion_quantities(lesion)),
                 axes=tuple(lesion_axes(lesion)),
             )
@@ -238,9 +247,11 @@ def _check_region(group: Dataset, finding: _Finding, seg: Dataset, series: Serie
     regions = _named(group, standard.DCM.ImageRegion)
     require(len(regions) == 1, Defect.REGION, f"{finding.text} has {len(regions)} contours")
     points, k = _points(regions[0], f"the contour of {finding.text}", series)
-    closed = len(points) >= 4 and np.allclose(points[0], points[-1])
-    require(closed, Defect.REGION, f"the contour of {finding.text} is not closed")
-    parts, count = label(finding.mask[k], np.ones((3, 3)))
+    require(
+        len(points) >= FEWEST_POINTS, Defect.REGION, f"the contour of {finding.text} has too few points to be shown"
+    )
+    require(np.allclose(points[0], points[-1]), Defect.REGION, f"the contour of {finding.text} is not closed")
+    parts, count = label(finding.mask(k), np.ones((3, 3)))
     x, y = points[:-1].T
     area = abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
     for part in range(1, count + 1):
@@ -266,7 +277,7 @@ def _check_axes(group: Dataset, finding: _Finding, seg: Dataset, series: Series)
         length = float(np.hypot(*((points[1] - points[0]) * (between_columns, between_rows))))
         off = abs(length - quantity.value)
         require(off <= _LENGTH_TOLERANCE_MM, Defect.DIAMETER, f"{what} differs by {off:.2f} mm from its line")
-        rows, columns = np.nonzero(finding.mask[k])
+        rows, columns = np.nonzero(finding.mask(k))
         require(rows.size, Defect.DIAMETER, f"{what} lies on an image without it")
         low, high = (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1)
         inside = np.all(points >= np.array(low) - 0.5) and np.all(points <= np.array(high) + 0.5)

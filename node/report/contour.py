@@ -16,7 +16,7 @@ _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _AHEAD_LEFT = ((-1, 0), (0, 0), (0, -1), (-1, -1))
 _AHEAD_RIGHT = ((0, 0), (0, -1), (-1, -1), (-1, 0))
 # OHIF takes a closed polygon of 4 or 5 points for its rectangle tool and then shows its own numbers instead of ours.
-_FEWEST_POINTS = 6
+FEWEST_POINTS = 6
 
 
 def largest_part(image: NDArray[np.bool_], near: tuple[float, float] | None = None) -> NDArray[np.bool_]:
@@ -82,7 +82,7 @@ def _turn(inside: NDArray[np.bool_], row: int, column: int, heading: int) -> int
 
 
 def _with_enough_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    if len(points) >= _FEWEST_POINTS:
+    if len(points) >= FEWEST_POINTS:
         return points
     middles = (points[:-1] + points[1:]) / 2
     return np.vstack([np.stack([points[:-1], middles], axis=1).reshape(-1, 2), points[-1:]])

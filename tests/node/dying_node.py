@@ -1,4 +1,4 @@
-"""A node that kills itself with SIGKILL at a named moment. The product's code runs as it is; only the ledger is watched.
+"""A node that kills itself with SIGKILL at a named moment. The product runs as it is; only the ledger is watched.
 
 ``before:STEP``: the step before is recorded, this one has not begun. ``within:STEP``: the long step has told progress.
 ``after:STEP``: the step has done all its work, and nothing of that is recorded as done.

@@ -1,0 +1,1 @@
+"""How fast the node is, beside what it is compared with. Each module is a command."""

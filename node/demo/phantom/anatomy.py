@@ -33,7 +33,7 @@ from node.demo.phantom.vessels import Plan
 HALF_WIDTH, HALF_DEPTH = 150.0, 113.0
 RIGHT, LEFT = -1, 1
 KIDNEYS = {RIGHT: ((-64.0, 48.0, -152.0), (27.0, 24.0, 52.0)), LEFT: ((64.0, 46.0, -138.0), (27.0, 24.0, 54.0))}
-GALLBLADDER = (-46.0, -40.0, -134.0)
+GALLBLADDER = (-36.0, -44.0, -152.0)  # under the liver: one sunk into it was taken for a lesion
 
 
 class _Dome(NamedTuple):
@@ -157,7 +157,8 @@ class Anatomy:
     @cached_property
     def gallbladder(self) -> Solid:
         """The gallbladder with its wall."""
-        window = self.slab.window((-64, -72, -160), (-28, -8, -108))
+        x, y, z = GALLBLADDER
+        window = self.slab.window((x - 18, y - 32, z - 26), (x + 18, y + 32, z + 26))
         return self.slab.solid(window, lambda p: ellipsoid(p, GALLBLADDER, (15, 28, 17), rotation("x", -25)))
 
     @cached_property

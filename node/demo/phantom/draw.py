@@ -114,9 +114,9 @@ def drawing(visit: int, settings: Settings, cache: Path) -> Drawing:
     settings
         What it is drawn with.
     cache
-        Folder for what was drawn before. What the phantom's own code was is part of the names in it.
+        Folder for what was drawn before. What code drew it is part of the names in it.
     """
-    name = _cache_name(visit, settings)
+    name = f"phantom-{fingerprint(settings)}-{visit}"
     volume_file, labels_file = cache / f"{name}.volume", cache / f"{name}.labels"
     if volume_file.exists() and labels_file.exists():
         return Drawing(Volume.from_bytes(volume_file.read_bytes()), LabelMap.from_bytes(labels_file.read_bytes()))
@@ -198,9 +198,10 @@ def _add_noise(slab: Slab, noise: RampNoise, hu: float, first: int) -> None:
     slab.hu += grain
 
 
-def _cache_name(visit: int, settings: Settings) -> str:
-    digest = hashlib.sha256(json.dumps({"visit": visit, **asdict(settings)}, sort_keys=True).encode())
+def fingerprint(settings: Settings) -> str:
+    """Return what tells phantoms apart: a hash of the settings and of the code that draws."""
+    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
     for file in sorted(resources.files(__package__).iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".py"):
             digest.update(file.read_bytes())
-    return f"phantom-{digest.hexdigest()[:24]}"
+    return digest.hexdigest()[:24]

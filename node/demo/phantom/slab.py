@@ -48,9 +48,9 @@ class Space:
         return self._seen[lower, upper]
 
     def straight(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return where anatomical points ``(n, 3)`` of x, y, z are seen: the inverse of `bent`, to a tenth of a mm."""
+        """Return where anatomical points ``(n, 3)`` of x, y, z are seen: the inverse of `bent`, to about 0.1 mm."""
         seen = points.copy()
-        for _ in range(6):
+        for _ in range(5):
             seen = points - _BEND_MM * np.stack([bend.at(seen[:, ::-1]) for bend in self._bend], axis=1)
         return seen
 

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from node.demo.phantom.draw import Settings, drawing
+from node.demo.phantom.draw import Settings, drawing, fingerprint
 from node.demo.truth import Truth
 from node.dicom.geometry import Geometry
 from node.dicom.uids import derive_uid
@@ -46,17 +46,18 @@ def write_study(visit: int, folder: Path, *, cache: Path, settings: Settings | N
 
     Notes
     -----
-    CT Image IOD, PS3.3 A.3. UIDs derive from the settings: the same phantom is the same study. QualityControlImage
-    (0028,0300) says that it is a phantom; BurnedInAnnotation is NO, because the word in its pixels names nobody
-    (PS3.3 C.7.6.1.1).
+    CT Image IOD, PS3.3 A.3. UIDs derive from the settings and the drawing code: the same phantom is the same study, and
+    another one never has its UIDs. QualityControlImage (0028,0300) says that it is a phantom; BurnedInAnnotation is NO,
+    because the word in its pixels names nobody (PS3.3 C.7.6.1.1).
     """
     settings = settings or Settings()
     drawn = drawing(visit, settings, cache)
     folder.mkdir(parents=True, exist_ok=True)
     geometry = drawn.volume.geometry
     word = _word(geometry)
+    phantom = fingerprint(settings)
     for index, hu in enumerate(drawn.volume.hu):
-        image = _image(visit, index, settings, geometry)
+        image = _image(visit, index, phantom, geometry)
         stored = np.where(word, np.int16(_WORD_HU), hu) - np.int16(_INTERCEPT)
         image.PixelData = stored.astype("<u2").tobytes()
         image["PixelData"].VR = "OW"
@@ -64,29 +65,29 @@ def write_study(visit: int, folder: Path, *, cache: Path, settings: Settings | N
     return drawn.truth
 
 
-def _image(visit: int, index: int, settings: Settings, geometry: Geometry) -> FileDataset:
+def _image(visit: int, index: int, phantom: str, geometry: Geometry) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = _uid(settings, "image", str(visit), str(index))
+    meta.MediaStorageSOPInstanceUID = _uid(phantom, "image", str(visit), str(index))
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     image.SOPClassUID = meta.MediaStorageSOPClassUID
     image.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    _add_patient_and_study(image, visit, settings)
-    _add_series(image, visit, settings)
+    _add_patient_and_study(image, visit, phantom)
+    _add_series(image, visit, phantom)
     _add_plane(image, index, geometry)
     _add_pixel_description(image, geometry)
     return image
 
 
-def _add_patient_and_study(image: Dataset, visit: int, settings: Settings) -> None:
+def _add_patient_and_study(image: Dataset, visit: int, phantom: str) -> None:
     day = (_FIRST_VISIT + timedelta(days=visit * DAYS_BETWEEN_VISITS)).strftime("%Y%m%d")
     image.PatientName = PATIENT_NAME
     image.PatientID = PATIENT_ID
     image.PatientBirthDate = ""
     image.PatientSex = ""
     image.PatientComments = "Simulated: no patient. Drawn by rule."
-    image.StudyInstanceUID = _uid(settings, "study", str(visit))
+    image.StudyInstanceUID = _uid(phantom, "study", str(visit))
     image.StudyID = f"PHANTOM{visit + 1}"
     image.StudyDescription = "PHANTOM simulated CT abdomen"
     image.AccessionNumber = ""
@@ -96,14 +97,14 @@ def _add_patient_and_study(image: Dataset, visit: int, settings: Settings) -> No
         setattr(image, f"{kind}Time", "120000")
 
 
-def _add_series(image: Dataset, visit: int, settings: Settings) -> None:
+def _add_series(image: Dataset, visit: int, phantom: str) -> None:
     image.Modality = "CT"
-    image.SeriesInstanceUID = _uid(settings, "series", str(visit))
+    image.SeriesInstanceUID = _uid(phantom, "series", str(visit))
     image.SeriesNumber = 1
     image.SeriesDescription = "PHANTOM simulated, portal venous"
     image.PatientPosition = "HFS"
     image.BodyPartExamined = "ABDOMEN"
-    image.FrameOfReferenceUID = _uid(settings, "frame", str(visit))
+    image.FrameOfReferenceUID = _uid(phantom, "frame", str(visit))
     image.PositionReferenceIndicator = ""
     image.Manufacturer = _MANUFACTURER
     image.ManufacturerModelName = "Procedural phantom"
@@ -144,5 +145,5 @@ def _word(geometry: Geometry) -> NDArray[np.bool_]:
     return np.asarray(canvas)
 
 
-def _uid(settings: Settings, *parts: str) -> UID:
-    return derive_uid("phantom", repr(settings), *parts)
+def _uid(phantom: str, *parts: str) -> UID:
+    return derive_uid("phantom", phantom, *parts)

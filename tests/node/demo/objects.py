@@ -46,6 +46,11 @@ LESIONS = (
     ("L02", (slice(4, 5), slice(14, 16), slice(30, 36)), ((14, 30), (14, 35))),
 )
 SHORT_AXES = (((24, 12), (24, 17)), ((14, 32), (15, 32)))
+NOTES = (
+    "UNVERIFIED. Nobody has read it.",
+    "Two things to say & <b>escape</b>.",
+    "[liver-cut-off] The dome is missing.",
+)
 BURDEN_PERCENT = 2.037
 WEIGHTS = "f" * 64
 
@@ -67,13 +72,14 @@ def write_study(
     lesions: int = 2,
     patient_id: str = "PHANTOM-000123",
     name: str = "PHANTOM^TEST",
+    notes: tuple[str, ...] = NOTES,
 ) -> SyntheticStudy:
     """Write everything into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     hu, masks = volume(lesions)
     headers = [image(k, hu[k], orientation, patient_id, name) for k in range(SHAPE[0])]
     seg = make_seg(headers, masks)
-    sr = make_sr(headers, seg, lesions)
+    sr = make_sr(headers, seg, lesions, notes)
     study = SyntheticStudy(
         [folder / f"ct{k}.dcm" for k in range(SHAPE[0])], folder / "seg.dcm", folder / "sr.dcm", headers
     )
@@ -182,7 +188,7 @@ def length_mm(axis: tuple[tuple[int, int], tuple[int, int]]) -> float:
     return float(np.hypot((row_1 - row_0) * SPACING[1], (column_1 - column_0) * SPACING[2]))
 
 
-def make_sr(headers: list[Dataset], seg: Dataset, lesions: int) -> Dataset:
+def make_sr(headers: list[Dataset], seg: Dataset, lesions: int, notes: tuple[str, ...]) -> Dataset:
     """Return the SR."""
     algorithm = AlgorithmIdentification("Test reader", "1.0", parameters=[f"weights liver sha256={WEIGHTS}"])
     percent = Measurement(codes.DCM.VolumeRatio, BURDEN_PERCENT, codes.UCUM.Percent)
@@ -230,11 +236,7 @@ def make_sr(headers: list[Dataset], seg: Dataset, lesions: int) -> Dataset:
         procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
         imaging_measurements=groups,
     )
-    for text in (
-        "UNVERIFIED. Nobody has read it.",
-        "Two things to say & <b>escape</b>.",
-        "[liver-cut-off] The dome is missing.",
-    ):
+    for text in notes:
         content[0].ContentSequence.append(
             hd.sr.TextContentItem(codes.DCM.Comment, text, hd.sr.RelationshipTypeValues.CONTAINS)
         )

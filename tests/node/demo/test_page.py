@@ -112,14 +112,14 @@ def test_no_name_appears_and_of_the_patient_id_only_the_end(
     html, reader = plain
 
     assert "PHANTOM" not in html.upper().replace("NO PHANTOM", "")
-    assert "patient ID ••••0123" in reader.text
+    assert "ID ••••0123" in reader.text
     assert str(synthetic.headers[0].StudyInstanceUID) not in html
 
 
 def test_a_short_patient_id_is_hidden_whole(tmp_path: Path) -> None:
     _, reader = page(objects.write_study(tmp_path / "study", patient_id="4711"), tmp_path)
 
-    assert "patient ID •••• " in reader.text + " "
+    assert "ID •••• " in reader.text + " "
     assert "4711" not in reader.text
 
 
@@ -202,6 +202,27 @@ def test_images_that_are_not_there_are_an_error(synthetic: SyntheticStudy, tmp_p
 
     with pytest.raises(LookupError, match="1 of the images"):
         write_page([study], tmp_path / "report.html")
+
+
+def test_what_does_not_fit_on_the_sheet_is_counted(
+    synthetic: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.demo.page._MOST_ROWS", 1)
+
+    _, reader = page(synthetic, tmp_path)
+
+    assert "2 lesions in the liver" in reader.text
+    assert f"And 1 smaller, {objects.box_ml(objects.LESIONS[1][1]):.1f} ml together" in reader.text
+    assert [row[0] for row in reader.cells] == ["Lesion", "L01"]
+
+
+def test_front_and_back_are_doubted_where_the_report_doubts_them(tmp_path: Path) -> None:
+    study = objects.write_study(tmp_path / "study", notes=("[ap-mirrored-corrected] The spine lies in front.",))
+
+    _, reader = page(study, tmp_path)
+
+    assert "A? P? R L" in reader.text
+    assert "which the pixels contradict" in reader.text
 
 
 def test_two_studies_are_two_sheets(synthetic: SyntheticStudy, tmp_path: Path) -> None:

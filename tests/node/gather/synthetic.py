@@ -23,6 +23,7 @@ SLICES = 44
 AXIAL = [1, 0, 0, 0, 1, 0]
 
 Change = Callable[[Dataset, int], None]
+Triple = tuple[float, float, float]
 
 
 @cache
@@ -41,17 +42,18 @@ def trunk(*, liver: int = 112, aorta: int = 165, oral_contrast: bool = False) ->
     def ellipse(cx: float, cy: float, rx: float, ry: float) -> NDArray[np.bool_]:
         return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
 
-    def ellipsoid(cx: float, cy: float, cz: float, rx: float, ry: float, rz: float) -> NDArray[np.bool_]:
-        return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ((z - cz) / rz) ** 2 <= 1
+    def ellipsoid(centre: Triple, radius: Triple) -> NDArray[np.bool_]:
+        terms = zip((x, y, z), centre, radius, strict=True)
+        return sum(((axis - place) / size) ** 2 for axis, place, size in terms) <= 1
 
     paint(ellipse(0, 0, 160, 112), -100)
     paint(ellipse(0, 0, 146, 98), 55)
     paint(ellipse(0, -8, 132, 82), -100)
     head = float(z.max())
     for side in (-1, 1):
-        paint(ellipsoid(side * 68, -5, head, 55, 70, 60), -850)
-    paint(ellipsoid(-62, -10, head - 95, 68, 66, 80), liver)
-    paint(ellipsoid(85, 20, head - 75, 28, 34, 40), liver + 5)
+        paint(ellipsoid((side * 68, -5, head), (55, 70, 60)), -850)
+    paint(ellipsoid((-62, -10, head - 95), (68, 66, 80)), liver)
+    paint(ellipsoid((85, 20, head - 75), (28, 34, 40)), liver + 5)
     paint(ellipse(14, 12, 12, 12), aorta)
     paint(ellipse(0, 50, 22, 20), 500)
     paint(ellipse(0, 50, 18, 16), 190)
@@ -61,7 +63,7 @@ def trunk(*, liver: int = 112, aorta: int = 165, oral_contrast: bool = False) ->
     paint((np.abs(x) < 40) & (np.abs(y - 66) < 3) & (np.abs(x) > 12), 400)
     if oral_contrast:
         for cx, cz in ((-40, 40), (10, 30), (60, 60), (25, 90), (75, 110)):
-            paint(ellipsoid(cx, -50, cz, 22, 20, 25), 420)
+            paint(ellipsoid((cx, -50, cz), (22, 20, 25)), 420)
     noise = np.random.default_rng(7).normal(0, 12, hu.shape)
     return np.rint(hu + noise).astype(np.int16)
 

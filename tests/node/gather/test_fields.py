@@ -33,7 +33,9 @@ def test_harmless_variants_are_understood(vr: str, value: bytes, expected: tuple
     assert numbers(raw("PixelSpacing", vr, value), "PixelSpacing", 2) == expected
 
 
-@pytest.mark.parametrize("value", [b"abc ", b"0.5 ", b"0.5\\x", b"0,5\\0,5 ", b"nan\\1 ", b"1\\inf ", b"1\\2\\3 ", b"1e999\\1"])
+@pytest.mark.parametrize(
+    "value", [b"abc ", b"0.5 ", b"0.5\\x", b"0,5\\0,5 ", b"nan\\1 ", b"1\\inf ", b"1\\2\\3 ", b"1e999\\1"]
+)
 def test_what_is_no_pair_of_numbers_is_refused_by_name(value: bytes) -> None:
     with pytest.raises(Refused, match=r"PixelSpacing \(0028,0030\)") as refusal:
         numbers(raw("PixelSpacing", "DS", value), "PixelSpacing", 2)
@@ -70,7 +72,11 @@ def test_text_keeps_unknown_bytes_apart() -> None:
     one, two = raw("PatientID", "LO", b"\xe4 "), raw("PatientID", "LO", b"\xf6 ")
     assert text(one, "PatientID") != text(two, "PatientID")
     assert text(Dataset(), "PatientID") == ""
-    assert texts(raw("ImageType", "CS", b"ORIGINAL\\ PRIMARY \\AXIAL "), "ImageType") == ("ORIGINAL", "PRIMARY", "AXIAL")
+    assert texts(raw("ImageType", "CS", b"ORIGINAL\\ PRIMARY \\AXIAL "), "ImageType") == (
+        "ORIGINAL",
+        "PRIMARY",
+        "AXIAL",
+    )
 
 
 def test_touched_elements_read_the_same() -> None:

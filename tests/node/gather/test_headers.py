@@ -307,12 +307,8 @@ def test_flipped_bytes_end_in_a_header_or_a_refusal(
         content[position] ^= change
     path = tmp_path_factory.mktemp("flip") / "flip.dcm"
     path.write_bytes(bytes(content))
-    try:
-        header = read_header(path)
-    except Refused as refusal:
-        assert refusal.text
-    else:
-        assert study_key(header)
+    headers, refusals = read_headers([path])  # anything but a refusal would come through
+    assert [note.text for note in refusals.values()] or [study_key(header) for header in headers]
 
 
 def test_an_element_of_an_impossible_length(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import highdicom as hd
@@ -28,7 +28,8 @@ from pydicom.sr.codedict import codes
 from node.dicom.datasets import PseudonymousDataset, RealDataset
 from node.dicom.files import from_file, to_file
 from node.dicom.uids import derive_uid
-from node.identity import Vault, check_restored, restore
+from node.identity import Vault, check_restored, pseudonymise_study, restore
+from tests.node.identity.studies import Source
 
 MADE_AT = datetime(2026, 11, 24, 9, 30, 15)
 
@@ -128,3 +129,26 @@ def bring_back(
     data = to_file(restore(result, vault, job_study_uid=job, companions=companions).dataset)
     check_restored(data, result, source, vault)
     return from_file(data)
+
+
+class Made:
+    """A study with its SEG and SR, as the workflow has them."""
+
+    def __init__(self, vault: Vault, source: Source | None = None, comment: str = "") -> None:
+        self.source = source or Source()
+        self.vault = vault
+        self.pseudonymous = pseudonymise_study(self.source.headers(), vault)
+        self.job = str(self.pseudonymous[0].dataset.StudyInstanceUID)
+        self.seg = make_seg(self.pseudonymous)
+        self.sr = make_sr(self.pseudonymous, self.seg, comment)
+        self.results = {"SEG": (self.seg, ()), "SR": (self.sr, (self.seg,))}
+
+    def restored(self, kind: str) -> Dataset:
+        result, companions = self.results[kind]
+        return bring_back(result, self.source.headers()[0], self.vault, *companions)
+
+
+def changed(result: PseudonymousDataset, change: Callable[[Dataset], None]) -> PseudonymousDataset:
+    dataset = from_file(to_file(result.dataset))
+    change(dataset)
+    return PseudonymousDataset(dataset)

@@ -105,10 +105,8 @@ class Rehearsal:
         )
 
     def service(self, **settings: Any) -> InferenceService:
-        settings = {"engine": "onnxruntime", "threads": 1, "stall_seconds": 60.0, **settings}
-        return InferenceService(
-            store_root=self.root / "store", weights_dir=self.root / "weights", model=self.manifest, **settings
-        )
+        settings = {"model": self.manifest, "engine": "onnxruntime", "threads": 1, "stall_seconds": 60.0, **settings}
+        return InferenceService(store_root=self.root / "store", weights_dir=self.root / "weights", **settings)
 
     def volume(self, command: Command = Command.WORK, seed: int = 1) -> str:
         """Put a volume of noise into the store whose first voxel carries a command, and return its key."""

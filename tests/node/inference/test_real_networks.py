@@ -31,12 +31,13 @@ def _read(folder: Path) -> Volume:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.data
 @pytest.mark.weights
 def test_the_engines_draw_the_same_on_a_real_volume(study: StudyFinder, weights_dir: Path, tmp_path: Path) -> None:
     store = Store(tmp_path)
     key = store.put(_read(study("ct-liver-ircadb01") / "ct").to_bytes())
-    maps, seconds, tiles = {}, {}, []
+    maps, tiles = {}, []
     for engine in ("openvino", "onnxruntime"):
         seen: list[Progress] = []
         with InferenceService(
@@ -44,14 +45,10 @@ def test_the_engines_draw_the_same_on_a_real_volume(study: StudyFinder, weights_
         ) as service:
             result = service.segment(key, seen.append)
         maps[engine] = LabelMap.from_bytes(store.get(result.labels_key)).labels
-        seconds[engine] = result.seconds
         tiles.append([(at.done, at.total) for at in seen if at.step == "infer_lesion"])
-        print(engine, {step: round(took, 2) for step, took in result.seconds.items()}, result.facts)
     assert tiles[0] == tiles[1] == [(done, len(tiles[0]) - 1) for done in range(len(tiles[0]))]
     assert len(tiles[0]) > 5
-    for structure in (maps["openvino"] > 0, maps["openvino"] == 2):
-        assert structure.sum() > 100_000
+    assert min((maps["openvino"] == value).sum() for value in (1, 2)) > 100_000
     for value in (1, 2):
         one, other = (labels == value for labels in maps.values())
-        print(value, one.sum(), other.sum(), (one != other).sum())
         assert (one != other).sum() < 0.001 * min(one.sum(), other.sum())

@@ -216,6 +216,12 @@ def test_a_network_that_no_engine_reads_is_named(rehearsal: Rehearsal) -> None:
     assert "Traceback" in logs[0]["traceback"]
 
 
+def test_a_pipeline_that_is_not_there_is_named(rehearsal: Rehearsal) -> None:
+    service = rehearsal.service(model=rehearsal.manifest.model_copy(update={"pipeline": "models.nowhere:segment"}))
+    with pytest.raises(InferenceError, match=r"there is no models\.nowhere:segment"):
+        service.start()
+
+
 def test_cuda_that_is_not_there_keeps_the_service_from_starting(rehearsal: Rehearsal) -> None:
     service = rehearsal.service(engine="cuda")
     with pytest.raises(EngineUnavailableError, match=r"overread\[gpu\]|check the GPU|CUDA cannot be used"):

@@ -27,6 +27,14 @@ def test_largest_first_and_ties_by_position():
     assert components[0].centroid == (4.0, 8.0, 6.5)
 
 
+def test_ties_are_decided_by_the_centre_not_by_the_first_voxel():
+    mask = np.zeros((9, 9, 9), bool)
+    mask[1:5, 1, 1] = True  # centre at slice 2.5
+    mask[2, 6, 3:7] = True  # centre at slice 2
+    components, _ = find_components(mask)
+    assert [c.centroid[0] for c in components] == [2.0, 2.5]
+
+
 def test_touching_at_a_corner_is_one():
     mask = np.zeros((3, 3, 3), bool)
     mask[0, 0, 0] = mask[1, 1, 1] = mask[2, 2, 2] = True

@@ -1,3 +1,4 @@
+import random
 import socket
 import threading
 import time
@@ -8,6 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import (
     UID,
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -174,6 +176,29 @@ def test_a_file_that_cannot_be_sent_does_not_stop_the_others(tmp_path, content):
             Answer(status=0),
             Answer(failure=Failure.UNREADABLE),
         )
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_damaged_file_is_an_answer_and_never_an_exception(tmp_path):
+    """Bytes overwritten, bits lost, ends cut off, at random places that are the same in every run."""
+    whole = dcmread(write_slices(tmp_path, "scu", 1)[0])
+    whole.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    whole.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
+    chance = random.Random(1)
+    sources = [(tmp_path / name).read_bytes() for name in ("0000.dcm", "deflated.dcm")]
+    paths = []
+    for number in range(150):
+        data = bytearray(sources[number % 2])
+        if number % 5 == 0:
+            del data[chance.randrange(len(data)) :]
+        for _ in range(chance.choice([1, 5, 40])):
+            data[chance.randrange(min(len(data), 600))] = chance.randrange(256)
+        paths.append(tmp_path / f"damaged-{number}.dcm")
+        paths[-1].write_bytes(data)
+    with pacs() as peer:
+        answers = send(paths, peer.destination)
+    assert len(answers) == 150
+    assert {answer.failure for answer in answers} >= {None, Failure.UNREADABLE}
 
 
 def test_a_file_that_vanishes_before_its_turn(tmp_path):

@@ -280,6 +280,7 @@ def test_a_peer_that_stops_in_the_middle_is_let_go(inbox, sent):
         before = acceptors()
         with socket.create_connection((HOST, receiver.port)) as stalled:
             stalled.sendall(sent)
+            assert eventually(lambda: acceptors() - before)
             assert eventually(lambda: not acceptors() - before)
         assert echo(destination(receiver)).succeeded
 

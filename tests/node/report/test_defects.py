@@ -343,6 +343,10 @@ SR_DEFECTS: dict[str, tuple[str, Tamper]] = {
             item(sr, 3, "Image Region"), "GraphicData", list(item(sr, 3, "Image Region").GraphicData)[:-2]
         ),
     ),
+    "a contour that a viewer takes for its rectangle": (
+        "wrong-region",
+        lambda sr: setattr(item(sr, 9, "Image Region"), "GraphicData", [40, 20, 41, 20, 41, 21, 40, 21, 40, 20]),
+    ),
     "a malformed polyline": (
         "wrong-region",
         lambda sr: setattr(

@@ -34,7 +34,7 @@ class Command(IntEnum):
     LOOK_AROUND = 9
 
 
-def segment(hu, affine, run, progress, *, settings):
+def segment(hu, affine, run, progress, manifest):
     """Threshold a network's answer, tile by tile along the slices, after doing as told."""
     started = time.perf_counter()
     tiles = len(hu) // TILE[0]
@@ -46,7 +46,7 @@ def segment(hu, affine, run, progress, *, settings):
             facts = _obey(Command(int(hu[0, 0, 0])), run, progress)
         slab = slice(tile * TILE[0], (tile + 1) * TILE[0])
         batch = hu[slab][None, None].astype(np.float32) / 1000
-        labels[slab] = run("smooth", batch)[0, 0] > settings["threshold"]
+        labels[slab] = run("smooth", batch)[0, 0] > manifest.settings["threshold"]
         progress("tiles", tile + 1, tiles)
     if Command(int(hu[0, 0, 0])) is Command.WRONG_SIZE:
         labels = labels[1:]
