@@ -12,6 +12,9 @@ OUT ?= demo-out
 # A package index that is slow or breaks a transfer should not end the installation.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 5
 
+# onnxruntime reports its use to its maker unless it is told not to.
+export ORT_DISABLE_TELEMETRY := 1
+
 .PHONY: install demo test check system-test benchmark torch lock weights clean
 .DEFAULT_GOAL := install
 

@@ -43,7 +43,7 @@ def _median(values: list[Float]) -> Float:
     pool = [value.copy() for value in values[:held]]
     waiting = values[held:]
     spare = np.empty_like(pool[0])
-    while len(pool) > 2:  # noqa: PLR2004  fewer than three have no middle
+    while len(pool) > 1:
         _extremes_to_the_ends(pool, spare)
         pool = pool[1:-1]
         if waiting:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-#: Where slice, row and column index lead in the networks' order: to the head, to anterior, to the patient's right (LPS).
+#: Where slice, row and column lead in the networks' order, in LPS: to the head, to anterior, to the patient's right.
 _HEAD_ANTERIOR_RIGHT = np.array([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [-1.0, 0.0, 0.0]])
 
 

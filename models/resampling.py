@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from models.interface import Float
 
@@ -50,10 +51,11 @@ def weights(length: int, result: int, zoom: float) -> Matrix:
     if zoom < 1:
         edges = (np.arange(length + 1) - length / 2) * zoom + result / 2
         bins = np.arange(result)[:, None]
-        overlap = np.minimum(edges[1:], bins + 1) - np.maximum(edges[:-1], bins)
-        return np.maximum(overlap, 0.0)
+        matrix: Matrix = np.minimum(edges[1:], bins + 1) - np.maximum(edges[:-1], bins)
+        return matrix.clip(min=0.0)
     centres = (np.arange(result) - (result - 1) / 2) / zoom + (length - 1) / 2
-    return np.maximum(1.0 - np.abs(centres[:, None] - np.arange(length)), 0.0)
+    matrix = 1.0 - np.abs(centres[:, None] - np.arange(length))
+    return matrix.clip(min=0.0)
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,27 @@ def _mapped(box: Box, size: Size, other_size: Size, spacing: Vector, other_spaci
         )
         result.append(slice(max(0, math.floor(start)), min(other_size[axis], math.ceil(stop))))
     return result[0], result[1], result[2]
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> Box:
+    """Return the smallest box that holds every true voxel, of which there must be one."""
+    slices, rows, columns = ndimage.find_objects(mask.view(np.uint8))[0]
+    return slices, rows, columns
+
+
+def grown(box: Box, margin: int, size: tuple[int, ...]) -> Box:
+    """Return a box with a margin all round, as far as the grid reaches."""
+    a, b, c = (
+        slice(max(0, part.start - margin), min(length, part.stop + margin))
+        for part, length in zip(box, size, strict=True)
+    )
+    return a, b, c
+
+
+def shifted(box: Box, origin: Box) -> Box:
+    """Return a box that was counted from the start of another one, counted from where that one is counted."""
+    a, b, c = (slice(o.start + part.start, o.start + part.stop) for part, o in zip(box, origin, strict=True))
+    return a, b, c
 
 
 def slabs(box: Box) -> list[Box]:

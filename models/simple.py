@@ -1,8 +1,8 @@
 """A pipeline for any small network that sees the whole volume at once, at a coarse and fixed size.
 
-It brings the volume onto the network's grid, clipped and scaled to 0 .. 1, and takes a probability for each label of the
-manifest from it: channel 0 for the first label, and so on. Each label lies inside the one before it (a lesion inside its
-organ). It is what the tests of the node run in place of the large networks, and a beginning for a site's own model.
+It brings the volume onto the network's grid, clipped and scaled to 0 .. 1, and takes a probability from it for each
+label of the manifest: channel 0 for the first label, and so on. Each label lies inside the one before it (a lesion
+inside its organ). The node's tests run it in place of the large networks; a site's own model can begin with it.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def segment(
     resampling = Resampling(turned.shape, spacing, size, (coarse[0], coarse[1], coarse[2]))
 
     def scaled(part: NDArray[np.generic]) -> Float:
-        span = settings.highest_hu - settings.lowest_hu
-        return ((np.clip(part, settings.lowest_hu, settings.highest_hu) - settings.lowest_hu) / span).astype(np.float32)
+        clipped = np.clip(part.astype(np.float32), settings.lowest_hu, settings.highest_hu)
+        return (clipped - np.float32(settings.lowest_hu)) / np.float32(settings.highest_hu - settings.lowest_hu)
 
     step = f"infer_{name}"
     progress(step, 0, 1)

@@ -137,7 +137,8 @@ def _serve(options: argparse.Namespace) -> int:
     except (AlreadyRunningError, InferenceError, KeyUnusableError, ManifestError, WeightsError, OSError) as error:
         print(f"overread: cannot start: {error}", file=sys.stderr)
         return _USAGE_ERROR
-    return 0
+    sys.stderr.flush()
+    os._exit(0)  # not `sys.exit`, which would wait for the step at work: it goes on at the next start
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 
-_QUIET = ("pydicom", "pynetdicom", "highdicom", "dbos", "sqlalchemy", "PIL")
+_QUIET = ("pydicom", "pynetdicom", "highdicom", "dbos", "sqlalchemy", "PIL", "py.warnings")
 
 
 def configure_logs(style: Literal["console", "json"], level: str) -> None:
@@ -45,6 +45,7 @@ def configure_logs(style: Literal["console", "json"], level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_foreign_text, renderer],
         )
     )
+    logging.captureWarnings(capture=True)  # Python's own warnings go to stderr otherwise, and pydicom's quote values
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -30,6 +30,7 @@ from node.store import Store, make_directory
 from node.workflow import DELIVER, FOLLOW, READ, Rooms, Workflow
 
 _log = structlog.get_logger(__name__)
+_FINISH_S = 5
 
 
 class AlreadyRunningError(RuntimeError):
@@ -69,7 +70,10 @@ def retry(config: Config, study_instance_uid: str) -> bool:
 
 
 def serve(config: Config, stopping: threading.Event | None = None) -> None:
-    """Run a node until SIGTERM, SIGINT or the event; then let the step at work end and stop.
+    """Run a node until SIGTERM, SIGINT or the event.
+
+    The process must end when this returns: a step that takes longer than a few seconds is still at work then, and the
+    inference process ends with its parent.
 
     Raises
     ------
@@ -84,16 +88,21 @@ def serve(config: Config, stopping: threading.Event | None = None) -> None:
     make_directory(config.node.data_dir)
     with _sole_user(config.node.data_dir), contextlib.ExitStack() as stack:
         rooms = _build(config, stack)
-        workflow = Workflow(rooms)
-        _launch(config, workflow, stack)
-        registrar = Registrar(rooms, workflow, config.gather.quiet_seconds)
-        registrar.start()
-        stack.callback(registrar.stop)
         receivers = ReceiverProcesses(_receiver_settings(config), config.receive.processes)
         stack.callback(receivers.stop)
+        workflow = Workflow(rooms)
+        _launch(config, workflow)
+        registrar = Registrar(rooms, workflow, config.gather.quiet_seconds)
+        registrar.start()
         _log.info("node.ready", ae_title=config.node.ae_title, port=config.receive.port)
         stopping.wait()
         _log.info("node.stopping")
+        receivers.stop()
+        registrar.stop()
+        DBOS.destroy(workflow_completion_timeout_sec=_FINISH_S)
+        # What is still at work is left as a crash would leave it, and goes on at the next start. Its rooms stay open:
+        # a step that saw them close would be recorded as failed.
+        stack.pop_all()
 
 
 def _build(config: Config, stack: contextlib.ExitStack) -> Rooms:
@@ -132,12 +141,11 @@ def _build(config: Config, stack: contextlib.ExitStack) -> Rooms:
     )
 
 
-def _launch(config: Config, workflow: Workflow, stack: contextlib.ExitStack) -> None:
+def _launch(config: Config, workflow: Workflow) -> None:
     """Start the workflows; DBOS resumes at once what a crash left."""
     DBOS(config=dbos_config(config))
     _log_through_root("dbos")
     DBOS.launch()
-    stack.callback(lambda: DBOS.destroy(workflow_completion_timeout_sec=5))
     DBOS.register_queue(READ, worker_concurrency=config.workflow.parallel_studies, polling_interval_sec=0.2)
     DBOS.register_queue(FOLLOW, worker_concurrency=config.workflow.parallel_studies, polling_interval_sec=0.2)
     DBOS.register_queue(DELIVER, worker_concurrency=8, polling_interval_sec=0.2)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
+
 StudyFinder = Callable[[str], Path]
 
 
@@ -59,3 +61,5 @@ def weights_dir() -> Path:
     if not (folder / "ct_liver_lesions" / "liver.onnx").exists():
         _missing("the converted networks are missing: run `make install`")
     return folder
+
+

@@ -1,0 +1,1 @@
+"""Liver and liver lesions in CT: two networks of KU Leuven."""

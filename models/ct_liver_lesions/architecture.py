@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 Size = tuple[int, int, int]
 
-#: Tissue is normalised per channel over the whole volume: (x - mean) / (standard deviation + EPSILON), no scale, no shift.
+#: Each channel is normalised over the whole volume: (x - mean) / (standard deviation + EPSILON); no scale, no shift.
 EPSILON = 1e-7
 LEAK = 0.01
 
@@ -55,7 +55,7 @@ class UNet:
         Whether convolutions keep the size (zeros outside) or lose their margin.
     smooth
         Whether the way up interpolates linearly instead of repeating voxels. (The original repeats each voxel and then
-        averages ``factor`` neighbours wherever they all exist: the same numbers, from n voxels to ``factor * (n - 1) + 1``.)
+        averages ``factor`` neighbours wherever they all exist, which gives the same ``factor * (n - 1) + 1`` numbers.)
     residual
         Whether a block's input is added to its output.
     """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.interface import Hounsfield
-from models.resampling import Box, Vector
+from models.resampling import Box, Vector, bounding_box
 
 Mask = NDArray[np.bool_]
 
@@ -36,6 +36,11 @@ _HIPS_BEGIN = 0.7
 #: ... which must be this many times greater than the least, or the scan ends above the hips.
 _HIPS_TO_WAIST = 2.5
 
+# Neighbourhoods of a voxel.
+_FACES: Mask = np.asarray(ndimage.generate_binary_structure(3, 1))
+_ALL_ROUND: Mask = np.ones((3, 3, 3), bool)
+_IN_PLANE: Mask = np.stack([np.zeros((3, 3), bool), _FACES[1], np.zeros((3, 3), bool)])
+
 
 def trunk(hu: Hounsfield, spacing: Vector, field_mm: Vector) -> Box | None:
     """Find the box to show to the liver network.
@@ -57,16 +62,17 @@ def trunk(hu: Hounsfield, spacing: Vector, field_mm: Vector) -> Box | None:
     step = [max(1, round(_PICKED_MM / mm)) for mm in spacing]
     picked = hu[:: step[0], :: step[1], :: step[2]]
     mm = np.asarray(spacing) * step
-    found = _body(picked, ndimage.generate_binary_structure(3, 1))
+    found = _body(picked, _FACES)
     if found is None:
         return None
     body, _ = found
     lungs = _lungs(picked, body, float(np.prod(mm)) / 1000)
     heights = _heights(picked, lungs, float(mm[0]), field_mm[0])
     # Again between these heights, and harder: arms, shoulders and hips are wider than the abdomen.
-    _, (_, rows, columns) = _body(picked[heights], np.ones((3, 3, 3))) or found
-    rows = _fitted(rows, lungs.any(axis=(0, 2)), int(field_mm[1] / mm[1]))
-    columns = _fitted(columns, lungs.any(axis=(0, 1)), int(field_mm[2] / mm[2]))
+    _, (_, rows, columns) = _body(picked[heights], _ALL_ROUND) or found
+    _, lung_rows, lung_columns = (np.unique(index) for index in np.nonzero(lungs))
+    rows = _fitted(rows, lung_rows, int(field_mm[1] / mm[1]))
+    columns = _fitted(columns, lung_columns, int(field_mm[2] / mm[2]))
     box = [
         slice(part.start * n, min(part.stop * n, whole))
         for part, n, whole in zip((heights, rows, columns), step, hu.shape, strict=True)
@@ -74,22 +80,20 @@ def trunk(hu: Hounsfield, spacing: Vector, field_mm: Vector) -> Box | None:
     return box[0], box[1], box[2]
 
 
-def _body(hu: Hounsfield, neighbours: Mask | NDArray[np.float64]) -> tuple[Mask, Box] | None:
+def _body(hu: Hounsfield, neighbours: Mask) -> tuple[Mask, Box] | None:
     """Return the largest piece of tissue that is left when a voxel is taken off all round, and its box."""
     pieces, count = ndimage.label(ndimage.binary_erosion(hu > _TISSUE_HU, neighbours, border_value=1))
     if count == 0:
         return None
     largest = int(np.argmax(np.bincount(pieces.ravel())[1:]))
-    box: Box = ndimage.find_objects(pieces)[largest]
-    return pieces == largest + 1, box
+    body = pieces == largest + 1
+    return body, bounding_box(body)
 
 
 def _lungs(hu: Hounsfield, body: Mask, voxel_ml: float) -> Mask:
     """Return the air that the body encloses in its axial slices, if it is as much and as dense as a lung's."""
-    in_plane = ndimage.generate_binary_structure(3, 1)
-    in_plane[[0, 2]] = False
-    enclosed = ndimage.binary_fill_holes(ndimage.binary_dilation(body), in_plane) & (hu < _AIR_HU)
-    pieces, count = ndimage.label(ndimage.binary_opening(enclosed, np.ones((3, 3, 3))))
+    enclosed = ndimage.binary_fill_holes(ndimage.binary_dilation(body), _IN_PLANE) & (hu < _AIR_HU)
+    pieces, count = ndimage.label(ndimage.binary_opening(enclosed, _ALL_ROUND))
     numbers = np.arange(1, count + 1)
     volumes = np.bincount(pieces.ravel(), minlength=count + 1)[1:] * voxel_ml
     means = np.asarray(ndimage.mean(hu, pieces, numbers))
@@ -110,7 +114,7 @@ def _heights(hu: Hounsfield, lungs: Mask, mm: float, field_mm: float) -> slice:
 
 
 def _hips(bone: NDArray[np.float64]) -> int:
-    """Return the uppermost slice of the hips in the area of bone by slice, from the feet to the dome; 0 without hips."""
+    """Return the uppermost slice of the hips from the area of bone by slice, feet to dome; 0 if there are none."""
     if bone.size == 0:
         return 0
     greatest = int(np.argmax(bone))
@@ -126,12 +130,11 @@ def _smoothed(profile: NDArray[np.integer], mm: float) -> NDArray[np.float64]:
     return result
 
 
-def _fitted(part: slice, lungs: Mask, most: int) -> slice:
+def _fitted(part: slice, lungs: NDArray[np.intp], most: int) -> slice:
     """Shorten a range that is too long for the field so that the middle of the lungs keeps its relative place."""
     length = part.stop - part.start
     if length <= most:
         return part
-    seen = np.flatnonzero(lungs)
-    middle = (seen[0] + seen[-1] + 1) / 2 if seen.size else (part.start + part.stop) / 2
+    middle = (lungs[0] + lungs[-1] + 1) / 2 if lungs.size else (part.start + part.stop) / 2
     before = round((length - most) * min(1.0, max(0.0, (middle - part.start) / length)))
     return slice(part.start + before, part.start + before + most)

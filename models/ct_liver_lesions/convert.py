@@ -78,7 +78,7 @@ class _Writer:
         return _Value(name, layer.channels, _size(n - m for n, m in zip(x.size, lost, strict=True)))
 
     def _mean(self, name: str, size: Size) -> str:
-        slices, rows, _ = size
+        rows = size[1]
         name = self._add("ReduceMean", [name], axes=[4], keepdims=1)
         name = self._add("AveragePool", [name], kernel_shape=[1, rows, 1])
         return self._add("ReduceMean", [name], axes=[2], keepdims=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,54 +96,64 @@ def segment(
     """
     if hu.ndim != 3 or hu.dtype != np.int16 or hu.size == 0:
         raise ValueError(f"a volume must be int16 with three axes, not {hu.dtype} of shape {hu.shape}")
-    chosen = Settings.model_validate(manifest.settings)
     orientation = Orientation.of(affine)
     labels = np.zeros(hu.shape, np.uint8)
-    # Both are views: what is drawn on the turned labels is drawn on the volume's own.
-    turned_hu, turned_labels = orientation.apply(hu), orientation.apply(labels)
     steps = _Steps(progress)
-    facts: dict[str, float] = {"lesion_tiles": 0}
-    if _draw_liver(turned_hu, orientation.spacing, run, steps, chosen, turned_labels):
-        facts["lesion_tiles"] = _draw_lesions(
-            turned_hu, orientation.spacing, run, steps, chosen, turned_labels
-        )
-    return Segmentation(labels, steps.seconds, facts)
+    case = _Case(
+        # Both are views: what is drawn on the turned labels is drawn on the volume's own.
+        hu=orientation.apply(hu),
+        labels=orientation.apply(labels),
+        spacing=orientation.spacing,
+        run=run,
+        steps=steps,
+        settings=Settings.model_validate(manifest.settings),
+    )
+    tiles = case.draw_lesions() if case.draw_liver() else 0
+    return Segmentation(labels, steps.seconds, {"lesion_tiles": float(tiles)})
 
 
-def _draw_liver(
-    hu: Hounsfield, spacing: Vector, run: Run, steps: _Steps, chosen: Settings, labels: Labels
-) -> bool:
-    with steps.step("prepare_liver"):
-        box = trunk(hu, spacing, preparation.LIVER_FIELD_MM)
-        if box is None:
-            return False
-        image, resampling = preparation.liver_image(hu[box], spacing)
-        batch = preparation.liver_batch(image)
-    (answer,) = steps.infer(run, "liver", iter([batch]), 1)
-    with steps.step("outline_liver"):
-        probability, part = preparation.liver_probability(answer, image.shape)
-        probability = preparation.largest_piece(probability, chosen.liver_threshold)
-        drawn = labels[box]
-        for slab, is_liver in preparation.outline(probability, part, resampling, chosen.liver_threshold):
-            drawn[slab][is_liver] = LIVER
-    return bool(labels.any())
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """One volume on its way, its axes to head, anterior and right."""
 
+    hu: Hounsfield
+    labels: Labels
+    spacing: Vector
+    run: Run
+    steps: _Steps
+    settings: Settings
 
-def _draw_lesions(
-    hu: Hounsfield, spacing: Vector, run: Run, steps: _Steps, chosen: Settings, labels: Labels
-) -> int:
-    with steps.step("prepare_lesion"):
-        view = preparation.lesion_view(hu, labels == LIVER, spacing)
-        tiles = preparation.tiles(view.seen)
-        probability = np.zeros_like(view.image)
-    batches = (preparation.lesion_batch(view.image, tile) for tile in tiles)
-    for tile, answer in zip(tiles, steps.infer(run, "lesion", batches, len(tiles)), strict=True):
-        probability[tile.own] = preparation.lesion_answer(answer, tile)
-    with steps.step("outline_lesion"):
-        probability = preparation.found_pieces(probability, chosen.lesion_threshold, chosen.lesion_found)
-        for slab, is_lesion in preparation.outline(
-            probability, view.window, view.resampling, chosen.lesion_threshold
-        ):
-            drawn = labels[slab]
-            drawn[is_lesion & (drawn == LIVER)] = LESION
-    return len(tiles)
+    def draw_liver(self) -> bool:
+        """Label the liver; return whether there is one."""
+        threshold = self.settings.liver_threshold
+        with self.steps.step("prepare_liver"):
+            box = trunk(self.hu, self.spacing, preparation.LIVER_FIELD_MM)
+            if box is None:
+                return False
+            image, resampling = preparation.liver_image(self.hu[box], self.spacing)
+            batch = preparation.liver_batch(image)
+        (answer,) = self.steps.infer(self.run, "liver", iter([batch]), 1)
+        with self.steps.step("outline_liver"):
+            probability, part = preparation.liver_probability(answer, resampling.new_size)
+            probability = preparation.largest_piece(probability, threshold)
+            drawn = self.labels[box]
+            for slab, is_liver in preparation.outline(probability, part, resampling, threshold):
+                drawn[slab][is_liver] = LIVER
+        return bool(self.labels.any())
+
+    def draw_lesions(self) -> int:
+        """Label what is lesion in the liver; return how many tiles the network saw."""
+        threshold, found = self.settings.lesion_threshold, self.settings.lesion_found
+        with self.steps.step("prepare_lesion"):
+            view = preparation.lesion_view(self.hu, self.labels == LIVER, self.spacing)
+            tiles = preparation.tiles(view.seen)
+            probability = np.zeros_like(view.image)
+        batches = (preparation.lesion_batch(view.image, tile) for tile in tiles)
+        for tile, answer in zip(tiles, self.steps.infer(self.run, "lesion", batches, len(tiles)), strict=True):
+            probability[tile.own] = preparation.lesion_answer(answer, tile)
+        with self.steps.step("outline_lesion"):
+            probability = preparation.found_pieces(probability, threshold, found)
+            for slab, is_lesion in preparation.outline(probability, view.window, view.resampling, threshold):
+                drawn = self.labels[slab]
+                drawn[is_lesion & (drawn == LIVER)] = LESION
+        return len(tiles)

@@ -1,10 +1,10 @@
 """What the two networks are shown, and what their answers mean on the original voxels.
 
 Everything here has its axes to head, anterior and right (`models.orientation`). The networks were trained behind the
-preparation of pyliverlesionseg 0.3, and what they are shown follows it step by step. The way back does not: the original
-makes the probabilities binary on the coarse grid, zooms corner on corner and keeps every voxel above zero, which moves
-outlines outwards. Here probabilities come back by the exact inverse geometry and are compared on the original voxels
-(docs/decisions/0010-lesion-outlines.md).
+preparation of pyliverlesionseg 0.3, and what they are shown follows it step by step. The way back does not: the
+original makes the probabilities binary on the coarse grid, zooms corner on corner and keeps every voxel above zero,
+which moves outlines outwards. Here probabilities come back by the exact inverse geometry and are compared on the
+original voxels (docs/decisions/0007-lesion-outlines.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy import ndimage
 from models.ct_liver_lesions.architecture import LESION, LIVER, Size
 from models.interface import Float, Hounsfield
 from models.median import median_of_27
-from models.resampling import Box, Resampling, Vector, slabs
+from models.resampling import Box, Resampling, Vector, bounding_box, grown, shifted, slabs
 
 Mask = NDArray[np.bool_]
 
@@ -43,7 +43,7 @@ _FACES_AND_EDGES = ndimage.generate_binary_structure(3, 2)
 
 def normalise(hu: NDArray[np.generic]) -> Float:
     """Clip Hounsfield units to -200 .. 200 and scale them to -0.5 .. 0.5."""
-    return np.clip(hu, -200, 200).astype(np.float32) / np.float32(400)
+    return np.clip(hu.astype(np.float32), -200, 200) / np.float32(400)
 
 
 # --- the liver ---------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def liver_batch(image: Float) -> Float:
     """Put an image into the liver network's input, zeros around it."""
     batch = np.zeros((1, 1, *LIVER.input_size), np.float32)
     part, inside = field(image.shape, LIVER.input_size)
-    batch[(0, 0, *inside)] = image[part]
+    batch[0, 0][inside] = image[part]
     return batch
 
 
@@ -118,7 +118,7 @@ def liver_probability(answer: Float, size: Size) -> tuple[Float, Box]:
         Probabilities, and the part of the image that they are for.
     """
     part, inside = field(size, LIVER.output_size)
-    return answer[(0, 0, *inside)], part
+    return answer[0, 0][inside], part
 
 
 def largest_piece(probability: Float, threshold: float) -> Float:
@@ -217,9 +217,7 @@ def tiles(seen: Mask) -> list[Tile]:
         Where the image shows tissue.
     """
     axes = [_along(length, side) for length, side in zip(seen.shape, LESION.output_size, strict=True)]
-    laid = [
-        Tile((a[0], b[0], c[0]), (slice(*a[1]), slice(*b[1]), slice(*c[1]))) for a, b, c in product(*axes)
-    ]
+    laid = [Tile((a[0], b[0], c[0]), (slice(*a[1]), slice(*b[1]), slice(*c[1]))) for a, b, c in product(*axes)]
     return [tile for tile in laid if seen[tile.own].any()]
 
 
@@ -241,14 +239,15 @@ def lesion_batch(image: Float, tile: Tile) -> Float:
         begin = start - (whole - answered) // 2
         source.append(slice(max(0, begin), min(length, begin + whole)))
         target.append(slice(source[-1].start - begin, source[-1].stop - begin))
-    batch[(0, 0, *target)] = image[tuple(source)]
+    batch[0, 0][tuple(target)] = image[tuple(source)]
     return batch
 
 
 def lesion_answer(answer: Float, tile: Tile) -> Float:
     """Cut a tile's own part out of the lesion network's answer."""
-    part = [slice(own.start - start, own.stop - start) for own, start in zip(tile.own, tile.start, strict=True)]
-    return answer[(0, 0, *part)]
+    part = [slice(counts.start - start, counts.stop - start) for counts, start in zip(tile.own, tile.start, strict=True)]
+    own: Float = answer[0, 0][tuple(part)]
+    return own
 
 
 def found_pieces(probability: Float, threshold: float, found: float) -> Float:
@@ -272,9 +271,7 @@ def found_pieces(probability: Float, threshold: float, found: float) -> Float:
 # --- the way back ------------------------------------------------------------------------------------------------
 
 
-def outline(
-    probability: Float, window: Box, resampling: Resampling, threshold: float
-) -> Iterator[tuple[Box, Mask]]:
+def outline(probability: Float, window: Box, resampling: Resampling, threshold: float) -> Iterator[tuple[Box, Mask]]:
     """Compare probabilities with a threshold on the original voxels, a slab of slices at a time.
 
     Parameters
@@ -300,24 +297,3 @@ def outline(
     place = shifted(box, window)
     for slab in slabs(resampling.reached(place)):
         yield slab, resampling.back(probability[box], place, slab) > threshold
-
-
-def bounding_box(mask: Mask) -> Box:
-    """Return the smallest box that holds every true voxel, of which there must be one."""
-    box: Box = ndimage.find_objects(mask.view(np.uint8))[0]
-    return box
-
-
-def grown(box: Box, margin: int, size: tuple[int, ...]) -> Box:
-    """Return a box with a margin all round, as far as the grid reaches."""
-    a, b, c = (
-        slice(max(0, part.start - margin), min(length, part.stop + margin))
-        for part, length in zip(box, size, strict=True)
-    )
-    return a, b, c
-
-
-def shifted(box: Box, origin: Box) -> Box:
-    """Return a box that was counted from the start of another one, counted from where that one is counted."""
-    a, b, c = (slice(o.start + part.start, o.start + part.stop) for part, o in zip(box, origin, strict=True))
-    return a, b, c

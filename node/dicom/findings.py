@@ -41,8 +41,7 @@ class Lesion(_Value):
     volume_ml
         Volume in ml of all its voxels.
     long_axis, short_axis
-        Longest axial diameter, and the longest chord inside the lesion perpendicular to it on the same image. None
-        where the lesion is a single voxel line and no perpendicular chord exists.
+        Longest axial diameter, and the longest chord inside the lesion perpendicular to it on the same image.
     hu_mean, hu_sd
         Mean and standard deviation of the Hounsfield units of its voxels.
     centroid

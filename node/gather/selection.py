@@ -176,12 +176,12 @@ def named(headers: Iterable[RealDataset], note: Note) -> dict[Path, Note]:
 def rank(candidate: Candidate) -> tuple[float, ...]:
     """Return the sort key by headers alone, smaller is better.
 
-    A projection (MIP, thick average) is no CT slice; then: holds a whole liver, slices that show small lesions (RECIST
-    1.1 asks for 5 mm or less), thinner down to 1.5 mm, more coverage. Image Type only breaks what geometry leaves open.
+    A projection (MIP, thick average) is no CT slice; then: holds a whole liver, thinner down to 1.5 mm, more coverage.
+    Image Type only breaks what geometry leaves open.
     """
     spacing = candidate.geometry.spacing[0]
     projection = bool(_PROJECTIONS.intersection(candidate.images[0].image_type))
-    return (projection, candidate.extent_mm < 150, spacing > 5, max(spacing, 1.5), -candidate.extent_mm)
+    return (projection, candidate.extent_mm < 150, max(spacing, 1.5), -candidate.extent_mm)
 
 
 def _refuse_mixed_patients(headers: Sequence[RealDataset]) -> None:

@@ -139,7 +139,11 @@ class _Outgoing:
 
 
 class _ClosingAE(AE):  # type: ignore[misc]  # pynetdicom is not typed for us
-    """An AE that asks for one association, and can close its socket: pynetdicom forgets one that could not connect."""
+    """An AE that asks for one association, and can close its socket.
+
+    pynetdicom shuts a socket down before it closes it; on one that never connected, or that the peer has reset, the
+    first raises, and the second does not happen.
+    """
 
     def _create_socket(self, *args: Any) -> Any:
         created = super()._create_socket(*args)
@@ -167,7 +171,7 @@ class _Requestor:
         self._responses: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._timeout_s = destination.response_timeout_s
         self._message_id = 0
-        ae = _ClosingAE(ae_title=destination.calling_ae_title)
+        ae = self._ae = _ClosingAE(ae_title=destination.calling_ae_title)
         ae.connection_timeout = destination.connection_timeout_s
         ae.acse_timeout = destination.association_timeout_s
         ae.dimse_timeout = destination.response_timeout_s
@@ -182,8 +186,6 @@ class _Requestor:
             # A connection that ends is an abort by the provider to pynetdicom (A-P-ABORT), and announced as one.
             evt_handlers=[(evt.EVT_CONN_OPEN, unlogged), (evt.EVT_ABORTED, self._lost)],
         )
-        if not self._association.is_established:
-            ae.close_socket()
         # The reactor thread calls this with each message that it finds. See the module's head.
         self._association._serve_request = self._hand_on  # noqa: SLF001  no public seam; test_scu notices if it moves
 
@@ -254,9 +256,12 @@ class _Requestor:
         return Answer(status=int(response.Status), comment=str(response.ErrorComment or ""))
 
     def close(self) -> None:
-        """End the association: released if it stands, so that the peer files what it got; aborted after a silence."""
+        """End the association, released if it stands, and see to it that its thread and its socket end too."""
         if self._association.is_established:
             self._association.release()
+        if self._association.is_alive():
+            self._association.join(self._timeout_s)
+        self._ae.close_socket()
 
     def abort(self) -> None:
         """End an association whose peer owes a response that we no longer wait for."""

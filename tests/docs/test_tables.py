@@ -32,9 +32,9 @@ def default_of(field: Any) -> str:
 
 
 def test_settings_are_those_of_the_code() -> None:
+    heading = {section: f"[[{section}]]" if section == "destination" else f"[{section}]" for section in config.SECTIONS}
     expected = [
-        [f"`[{'[' if section == 'destination' else ''}{section}]{']' if section == 'destination' else ''}` `{name}`"]
-        + [default_of(field), field.description]
+        [f"`{heading[section]}` `{name}`", default_of(field), field.description]
         for section, model in config.SECTIONS.items()
         for name, field in model.model_fields.items()
     ]

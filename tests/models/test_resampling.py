@@ -69,9 +69,7 @@ def test_a_constant_comes_back_as_it_was(
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("grid", GRIDS)
-def test_a_window_is_cut_from_the_whole(
-    spacing: tuple[float, float, float], grid: tuple[float, float, float]
-) -> None:
+def test_a_window_is_cut_from_the_whole(spacing: tuple[float, float, float], grid: tuple[float, float, float]) -> None:
     volume = np.random.default_rng(1).normal(size=(11, 29, 34)).astype(np.float32)
     resampling = Resampling.to_spacing(volume.shape, spacing, grid)
     new = resampling.new_size

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from node.dicom.geometry import Geometry
 from node.dicom.reasons import Reason, Refused
 from node.gather import hounsfield
-from node.gather.orientation import spine_evidence
+from node.gather.orientation import SpineEvidence, spine_evidence
 from node.gather.overview import Overview, largest_component, overview, step
 from node.gather.phase import Enhancement, Phase, enhancement
 from node.gather.tracks import best_track
@@ -54,7 +54,7 @@ class TestHounsfield:
         assert "would fit too" in note  # 1000 and 1024 are 24 HU apart: the reader must know
         assert evidence.enhancement == look(trunk()).enhancement
 
-    @pytest.mark.parametrize("stored", [500, -300, 200, 2048, -150])
+    @pytest.mark.parametrize("stored", [500, -300, 200, 80, -60, 2048, -150])
     def test_unknown_offsets_are_refused(self, stored: int) -> None:
         refusal = refused(trunk() + np.int16(stored))
         assert refusal.reason is Reason.HU_IMPLAUSIBLE
@@ -150,6 +150,18 @@ class TestOrientation:
         hu = trunk()
         both = np.where((hu[:, ::-1] > 250) & (hu > -300), hu[:, ::-1], hu)
         assert refused(both).reason is Reason.ORIENTATION_IMPLAUSIBLE
+
+    @pytest.mark.parametrize(
+        ("behind", "before", "depth", "agrees"),
+        [(0.75, 0.15, 0.7, True), (0.7, 0.3, 0.7, False), (0.6, 0.1, 0.7, False), (0.9, 0.0, 0.5, False)],
+    )
+    def test_mixed_evidence_is_none(self, behind: float, before: float, depth: float, agrees: bool) -> None:
+        upright = SpineEvidence(40, behind, before, depth)
+        assert upright.agrees is agrees
+        assert not upright.contradicts
+        mirrored = SpineEvidence(40, before, behind, 1 - depth)
+        assert mirrored.contradicts is agrees
+        assert not mirrored.agrees
 
     def test_a_small_thing_is_no_trunk(self) -> None:
         y, x = np.mgrid[:SIZE, :SIZE]

@@ -403,6 +403,17 @@ class TestSeveralPasses:
         del items[22]
         refused(items, Reason.SLICE_MISSING)
 
+    def test_acquisitions_that_meet_in_one_slice_are_not_taken_for_passes(self) -> None:
+        """Each would hold half a liver, and nothing would say so."""
+
+        def two_helices(ds: Dataset, number: int) -> None:
+            ds.AcquisitionNumber = 1 + number // 22
+            ds.ImagePositionPatient = [0, 0, (number - number // 22) * SLICE_MM]
+
+        with pytest.raises(StudyRefused) as refusal:
+            select(headers(change=two_helices), different)
+        assert refusal.value.reason is Reason.DUPLICATE_POSITION
+
 
 class TestCopies:
     def doubled(self, number: int, **attributes: object) -> list[RealDataset]:

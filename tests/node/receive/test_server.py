@@ -265,6 +265,26 @@ def test_probes_of_a_load_balancer_leave_nothing_behind(inbox):
         assert len(logs) <= 1
 
 
+def reset(association: Association) -> None:
+    """End the connection as a peer that crashed does."""
+    connection = association.dul.socket.socket
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_peers_that_crash_leave_nothing_behind(inbox):
+    inbox.accept(CTImageStorage, "1.2.3", ExplicitVRLittleEndian, b"bytes")  # opens the journal
+    with receiving(inbox) as receiver:
+        before = acceptors()
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(10):
+            with associated(receiver) as association:
+                assert store(association, "1.2.3", b"bytes").Status == 0
+                reset(association)
+        assert eventually(lambda: not acceptors() - before)
+        assert eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= descriptors)
+
+
 def test_a_peer_that_connects_and_stays_silent_is_let_go(inbox):
     with receiving(inbox, association_timeout_s=0.3) as receiver:
         before = acceptors()
