@@ -92,7 +92,11 @@ def _body(hu: Hounsfield, neighbours: Mask) -> tuple[Mask, Box] | None:
 
 def _lungs(hu: Hounsfield, body: Mask, voxel_ml: float) -> Mask:
     """Return the air that the body encloses in its axial slices, if it is as much and as dense as a lung's."""
-    enclosed = ndimage.binary_fill_holes(ndimage.binary_dilation(body), _IN_PLANE) & (hu < _AIR_HU)
+    # With its thin walls again, which were lost with the outermost voxels; but not beyond: a table encloses air, too.
+    whole = ndimage.binary_propagation(body, mask=hu > _TISSUE_HU)
+    enclosed = np.zeros(hu.shape, bool)
+    box = bounding_box(body)
+    enclosed[box] = ndimage.binary_fill_holes(whole, _IN_PLANE)[box] & (hu[box] < _AIR_HU)
     pieces, count = ndimage.label(ndimage.binary_opening(enclosed, _ALL_ROUND))
     numbers = np.arange(1, count + 1)
     volumes = np.bincount(pieces.ravel(), minlength=count + 1)[1:] * voxel_ml

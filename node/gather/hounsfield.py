@@ -38,7 +38,8 @@ class Tissue:
     fat
         Position in HU of the highest peak below 10, where only fat can make one; None if there is none.
     soft
-        Most frequent value from 20 to 170 HU, None if less than 15 % of the body lies there.
+        Highest peak from 20 to 170 HU, the most frequent value where noise leaves no peak; None if less than 15 % of
+        the body lies there.
     lowest
         The value below which there is nothing but stray voxels.
     peaks
@@ -73,12 +74,13 @@ def tissue(values: NDArray[np.float32]) -> Tissue:
     peaks = tuple(float(edges[index] + _BIN_HU / 2) for index in by_height)
     in_soft = np.flatnonzero((edges[:-1] >= _SOFT[0]) & (edges[:-1] < _SOFT[1]))
     has_soft = counts[in_soft].sum() > 0.15 * max(len(body), 1)
+    most_frequent = float(edges[in_soft[smooth[in_soft].argmax()]] + _BIN_HU / 2)
     return Tissue(
         air=float(np.mean(values < _AIR)),
         body=len(body) / max(values.size, 1),
         usual=float(np.mean((body > -160) & (body < 240))) if len(body) else 0.0,
         fat=next((peak for peak in peaks if _BODY < peak < 10), None),
-        soft=float(edges[in_soft[smooth[in_soft].argmax()]] + _BIN_HU / 2) if has_soft else None,
+        soft=next((peak for peak in peaks if _SOFT[0] <= peak <= _SOFT[1]), most_frequent) if has_soft else None,
         lowest=float(np.percentile(values, 0.1)),
         peaks=peaks,
     )

@@ -58,7 +58,7 @@ class TestAbdomenPortal:
             "ap-mirrored-corrected",
             "phase-portal-venous",
         ]
-        assert "corrected by -1024" in said["hu-offset-corrected"]
+        assert "corrected by -1024, which puts fat at -90 and soft tissue at 94 HU" in said["hu-offset-corrected"]
         assert "3.00 mm" in said["thickness-missing"]
 
     def test_corrected(self, portal: Gathered) -> None:
