@@ -38,7 +38,7 @@ weights: $(VENV)/.installed-$(ACCEL)
 	$(BIN)/overread weights
 
 demo: install
-	$(BIN)/overread demo --out $(OUT) $(if $(STUDY),--study $(STUDY)) $(if $(PRIOR),--prior $(PRIOR))
+	$(BIN)/overread demo --out "$(OUT)" $(if $(STUDY),--study "$(STUDY)") $(if $(PRIOR),--prior "$(PRIOR)")
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -58,7 +58,7 @@ system-test: $(VENV)/.installed-dev weights
 	$(BIN)/python -m pytest -m system
 
 benchmark: install
-	$(BIN)/python -m validation.benchmarks.turnaround --study $(STUDY)
+	$(BIN)/python -m validation.benchmarks.turnaround --study "$(STUDY)"
 
 # An optional second engine, for the parity test and later for training. Never needed to infer.
 torch: $(VENV)/.installed-dev

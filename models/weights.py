@@ -8,6 +8,7 @@ repeated whenever a node starts, on the very bytes that the engine then loads.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import zipfile
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from models.manifest import Manifest, Network, installed, load, resolve
+from models.manifest import Manifest, Network, Package, installed, load, resolve
 
 LOCK = "weights.lock"
 
@@ -71,8 +72,8 @@ def fetch(weights_dir: Path, wheel: Path | None = None) -> None:
     """
     for name in installed():
         manifest = load(name)
-        if not _is_complete(weights_dir, manifest):
-            _convert_all(weights_dir, manifest, wheel)
+        if manifest.package is not None and not _is_complete(weights_dir, manifest):
+            _convert_all(weights_dir, manifest, manifest.package, wheel)
 
 
 def _is_complete(weights_dir: Path, manifest: Manifest) -> bool:
@@ -106,25 +107,51 @@ def check(what: str, data: bytes, expected: str) -> None:
         raise WeightsError(f"{what}: has SHA-256 {found}, but the manifest names {expected}")
 
 
-def _convert_all(weights_dir: Path, manifest: Manifest, wheel: Path | None) -> None:
+def trained_files(manifest: Manifest, wheel: Path | None = None) -> dict[str, bytes]:
+    """Get the trained files that a model's networks are converted from.
+
+    Parameters
+    ----------
+    manifest
+        The model.
+    wheel
+        The package's wheel; by default pip downloads it.
+
+    Returns
+    -------
+    dict
+        Checked bytes by the network's name.
+
+    Raises
+    ------
+    WeightsError
+        If the package cannot be had or a hash is wrong.
+    """
     package = manifest.package
-    if package is None:
-        raise WeightsError(f"model {manifest.name}: its networks are missing and it names no package to get them from")
+    sources = {name: network.trained for name, network in manifest.networks.items() if network.trained}
+    if package is None or len(sources) < len(manifest.networks):
+        raise WeightsError(f"model {manifest.name}: its manifest does not say what its networks are converted from")
     with tempfile.TemporaryDirectory() as scratch:
         path = wheel or _download(package.wheel, Path(scratch))
         try:
-            check(str(path), path.read_bytes(), package.sha256)
+            data = path.read_bytes()
         except OSError as error:
             raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
-        with zipfile.ZipFile(path) as archive:
-            for name, network in manifest.networks.items():
-                if network.trained is None:
-                    raise WeightsError(f"model {manifest.name}: the manifest names no trained file for {name}")
-                trained = archive.read(network.trained.member)
-                check(network.trained.member, trained, network.trained.sha256)
-                converted = resolve(package.converter)(name, trained)
-                check(f"{name} as converted here", converted, network.sha256)
-                _write(weights_dir / manifest.name / network.file, converted)
+    check(str(path), data, package.sha256)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files_by_name = {name: archive.read(source.member) for name, source in sources.items()}
+    for name, source in sources.items():
+        check(source.member, files_by_name[name], source.sha256)
+    return files_by_name
+
+
+def _convert_all(weights_dir: Path, manifest: Manifest, package: Package, wheel: Path | None) -> None:
+    converter = resolve(package.converter)
+    for name, trained in trained_files(manifest, wheel).items():
+        network = manifest.networks[name]
+        converted = converter(name, trained)
+        check(f"{name} as converted here", converted, network.sha256)
+        _write(weights_dir / manifest.name / network.file, converted)
 
 
 def _download(wheel: str, folder: Path) -> Path:

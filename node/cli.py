@@ -144,6 +144,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from node.demo import run_demo
 
+    configure_logs("console", "warning")
     return run_demo(options.study, options.prior, options.out, open_browser=not options.no_open)
 
 

@@ -61,5 +61,3 @@ def weights_dir() -> Path:
     if not (folder / "ct_liver_lesions" / "liver.onnx").exists():
         _missing("the converted networks are missing: run `make install`")
     return folder
-
-

@@ -245,7 +245,9 @@ def lesion_batch(image: Float, tile: Tile) -> Float:
 
 def lesion_answer(answer: Float, tile: Tile) -> Float:
     """Cut a tile's own part out of the lesion network's answer."""
-    part = [slice(counts.start - start, counts.stop - start) for counts, start in zip(tile.own, tile.start, strict=True)]
+    part = [
+        slice(counts.start - start, counts.stop - start) for counts, start in zip(tile.own, tile.start, strict=True)
+    ]
     own: Float = answer[0, 0][tuple(part)]
     return own
 

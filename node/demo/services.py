@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
-from sqlalchemy import create_engine, select
-
 import node
 from node.config import ENVIRONMENT_PREFIX, load_config
 from node.demo.children import Child
@@ -23,7 +21,6 @@ from node.dicom.findings import Reading
 from node.dicom.volume import LabelMap
 from node.identity import KEY_VARIABLE, Pseudonymiser, create_key_file, load_keys
 from node.ledger import Ledger, StudyStatus
-from node.ledger.tables import readings
 from node.net import Destination, echo
 from node.report.checker import check_files
 from node.store import Store
@@ -136,13 +133,9 @@ class Node:
         )
 
     def _reading(self, study_uid: str) -> Reading:
-        mine = select(readings.c.key).where(readings.c.study == self._pseudonym(study_uid))
-        engine = create_engine(f"sqlite:///{self._config.node.data_dir / 'ledger.sqlite'}")
-        try:
-            with engine.connect() as connection:
-                key = connection.scalars(mine.order_by(readings.c.made_at)).all()[-1]
-        finally:
-            engine.dispose()
+        if self._ledger is None:
+            raise NodeFailedError("the node has not started")
+        key = self._ledger.latest_reading(self._pseudonym(study_uid))
         return Reading.model_validate_json(self._store.get(key))
 
     def _pseudonym(self, uid: str) -> str:

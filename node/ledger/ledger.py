@@ -231,6 +231,21 @@ class Ledger:
             raise KeyError(reading_uid)
         return row.key, row.made_at
 
+    def latest_reading(self, study: str) -> str:
+        """Return the store key of a study's last reading.
+
+        Raises
+        ------
+        KeyError
+            If the study has not been read.
+        """
+        statement = select(readings.c.key).where(readings.c.study == study).order_by(readings.c.made_at.desc()).limit(1)
+        with self._engine.connect() as connection:
+            found: str | None = connection.scalar(statement)
+        if found is None:
+            raise KeyError(study)
+        return found
+
     def chosen(self, reading_uid: str) -> str:
         """Return the store key of the inbox names that a reading was made from.
 

@@ -125,7 +125,7 @@ def test_air_has_no_trunk(hu: int) -> None:
     assert trunk(np.full((30, 50, 50), hu, np.int16), (3.0, 1.0, 1.0), LIVER_FIELD_MM) is None
 
 
-@pytest.mark.parametrize("spacing", [(0.5, 0.9, 0.9), (2.9, 1.31, 1.31), (8.0, 4.1, 4.1)])
+@pytest.mark.parametrize("spacing", [(2.9, 1.31, 1.73), (8.0, 4.1, 4.1)])
 def test_no_box_is_larger_than_the_field(spacing: tuple[float, float, float]) -> None:
     size = [round(700 / mm) for mm in spacing]
     box = trunk(np.full(size, 40, np.int16), spacing, LIVER_FIELD_MM)

@@ -152,9 +152,7 @@ def test_other_bytes_under_a_used_uid_are_kept_apart(site: Site, tmp_path: Path)
     ],
     ids=["zero-bytes", "not-dicom", "truncated"],
 )
-def test_a_file_that_went_bad_on_disk(
-    spoil: Callable[[bytes], bytes], reason: str, site: Site, tmp_path: Path
-) -> None:
+def test_a_file_that_went_bad_on_disk(spoil: Callable[[bytes], bytes], reason: str, site: Site, tmp_path: Path) -> None:
     """A receiver writes none of these; a disk or a person may."""
     (path, *_) = write_case(tmp_path, study=f"spoilt {reason}")
     name = hashlib.sha256(reason.encode()).hexdigest()
