@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from node.config import Config, ConfigError, load_config
+from node.identity.keys import KeyUnusableError
 from node.logs import configure_logs
 
 _USAGE_ERROR = 2
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
-    except ConfigError as error:
+    except (ConfigError, KeyUnusableError) as error:
         print(f"overread: {error}", file=sys.stderr)
         return _USAGE_ERROR
     except KeyboardInterrupt:
@@ -126,7 +127,6 @@ def _config(options: argparse.Namespace) -> Config:
 def _serve(options: argparse.Namespace) -> int:
     from models.manifest import ManifestError
     from models.weights import WeightsError
-    from node.identity import KeyUnusableError
     from node.inference import InferenceError
     from node.serve import AlreadyRunningError, serve
 
@@ -134,7 +134,7 @@ def _serve(options: argparse.Namespace) -> int:
     configure_logs(config.node.log_format, config.node.log_level)
     try:
         serve(config)
-    except (AlreadyRunningError, InferenceError, KeyUnusableError, ManifestError, WeightsError, OSError) as error:
+    except (AlreadyRunningError, InferenceError, ManifestError, WeightsError, OSError) as error:
         print(f"overread: cannot start: {error}", file=sys.stderr)
         return _USAGE_ERROR
     sys.stderr.flush()

@@ -1,6 +1,6 @@
 """A tiny real network, for tests that need a model and not its judgement.
 
-It smooths a coarse grid and calls liver what lies in a range of HU, lesion what lies in its lower part.
+It smooths a coarse grid, calls liver what lies in a range of HU, and lesion what lies in its lower part and inside it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 SIZE = (20, 32, 32)
 LOWEST_HU, HIGHEST_HU = -200, 300
 #: HU between which the tiny network draws a liver, and below which it calls it lesion.
-LIVER_HU, LESION_HU = (20, 180), 75
+LIVER_HU, LESION_HU = (20, 180), 90
 
 _MANIFEST = """\
 name = "tiny"
@@ -77,22 +77,32 @@ def write_tiny_model(weights_dir: Path) -> Path:
 
 
 def _network() -> bytes:
-    """Return ONNX of: smooth, then sigmoid(steep (x - low)) * sigmoid(steep (high - x)) a channel."""
+    """Return ONNX of: smooth; liver is what lies in the range; lesion is what is low and has liver all round."""
     low, middle, high = ((hu - LOWEST_HU) / (HIGHEST_HU - LOWEST_HU) for hu in (LIVER_HU[0], LESION_HU, LIVER_HU[1]))
     steep = 100.0
     constants = {
-        "rise": np.full((2, 1, 1, 1, 1), steep, np.float32),
-        "rise_from": np.full(2, -steep * low, np.float32),
-        "fall": np.full((2, 1, 1, 1, 1), -steep, np.float32),
-        "fall_from": np.array([steep * high, steep * middle], np.float32),
+        "rise": np.full((1, 1, 1, 1, 1), steep, np.float32),
+        "fall": np.full((1, 1, 1, 1, 1), -steep, np.float32),
+        "from_low": np.array([-steep * low], np.float32),
+        "to_middle": np.array([steep * middle], np.float32),
+        "to_high": np.array([steep * high], np.float32),
+        "one": np.array(1, np.float32),
     }
     nodes = [
         helper.make_node("AveragePool", ["image"], ["smooth"], kernel_shape=[3, 3, 3], pads=[1] * 6),
-        helper.make_node("Conv", ["smooth", "rise", "rise_from"], ["above"]),
-        helper.make_node("Conv", ["smooth", "fall", "fall_from"], ["below"]),
-        helper.make_node("Sigmoid", ["above"], ["is_above"]),
-        helper.make_node("Sigmoid", ["below"], ["is_below"]),
-        helper.make_node("Mul", ["is_above", "is_below"], ["probability"]),
+        helper.make_node("Conv", ["smooth", "rise", "from_low"], ["above_low"]),
+        helper.make_node("Conv", ["smooth", "fall", "to_high"], ["below_high"]),
+        helper.make_node("Conv", ["smooth", "fall", "to_middle"], ["below_middle"]),
+        helper.make_node("Sigmoid", ["above_low"], ["is_above_low"]),
+        helper.make_node("Sigmoid", ["below_high"], ["is_below_high"]),
+        helper.make_node("Sigmoid", ["below_middle"], ["is_below_middle"]),
+        helper.make_node("Mul", ["is_above_low", "is_below_high"], ["liver"]),
+        # The rim of the liver is half fat, and so as low as a lesion.
+        helper.make_node("Sub", ["one", "liver"], ["other"]),
+        helper.make_node("MaxPool", ["other"], ["other_near"], kernel_shape=[3, 3, 3], pads=[1] * 6),
+        helper.make_node("Sub", ["one", "other_near"], ["inside"]),
+        helper.make_node("Mul", ["inside", "is_below_middle"], ["lesion"]),
+        helper.make_node("Concat", ["liver", "lesion"], ["probability"], axis=1),
     ]
     graph = helper.make_graph(
         nodes,
