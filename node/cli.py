@@ -121,7 +121,7 @@ def _config(options: argparse.Namespace) -> Config:
     return load_config(path)
 
 
-# Imports stand inside the commands: `overread --help` and `measure` need no DICOM, no database, no engine.
+# Imports stand inside the commands: `overread --help` and `measure` need no database, no engine, no network.
 
 
 def _serve(options: argparse.Namespace) -> int:

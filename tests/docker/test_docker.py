@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from node.config import load_config
-from tests.system.orthanc import ROUTE
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -99,8 +98,3 @@ def test_the_command_of_the_image_exists() -> None:
     assert json.loads(commands["ENTRYPOINT"]) == ["overread"]
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert set(scripts) == {"overread"}
-
-
-def test_the_routing_rule_is_the_one_that_the_system_test_proves() -> None:
-    rule = re.sub(r"^--.*\n", "", (DOCKER / "route.lua").read_text(), flags=re.MULTILINE)
-    assert rule.strip() == ROUTE.strip()

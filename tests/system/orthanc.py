@@ -20,18 +20,8 @@ from tests.node.running import free_port
 
 PROGRAM = Path("/usr/sbin/Orthanc")
 
-# What an administrator of Orthanc writes to route by itself: CT series of stable studies, never results.
-ROUTE = """
-function OnStableStudy(study, tags, metadata)
-  local resources = {}
-  for _, series in ipairs(ParseJson(RestApiGet('/studies/' .. study .. '/series'))) do
-    if series['MainDicomTags']['Modality'] == 'CT' then table.insert(resources, series['ID']) end
-  end
-  if #resources > 0 then
-    RestApiPost('/modalities/overread/store', DumpJson({Resources = resources, Synchronous = false}, false))
-  end
-end
-"""
+# What an administrator of Orthanc writes to route by itself. The compose file mounts the same one.
+ROUTE = Path(__file__).resolve().parents[2] / "docker" / "route.lua"
 
 
 @dataclass
@@ -67,13 +57,12 @@ def orthanc(folder: Path, node: Destination) -> Iterator[Orthanc]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("Orthanc is not installed: make system-test")
     running = Orthanc(free_port(), free_port(), folder)
     folder.mkdir()
-    (folder / "route.lua").write_text(ROUTE)
     settings = {
         "Name": "PACS of a test",
         "StorageDirectory": str(folder / "database"),
         "IndexDirectory": str(folder / "database"),
         "Plugins": [],
-        "LuaScripts": [str(folder / "route.lua")],
+        "LuaScripts": [str(ROUTE)],
         "StableAge": 3,
         "HttpPort": running.http,
         "RemoteAccessAllowed": False,
