@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +54,7 @@ def _volume(shape: tuple[int, int, int]) -> tuple[NDArray[np.int16], NDArray[np.
 @pytest.mark.parametrize(("order", "signs"), [ALL[0], ALL[21], ALL[30], ALL[47]])
 def test_liver_and_lesion_are_found_in_place(manifest: Manifest, tmp_path: Path, order: Order, signs: Signs) -> None:
     hu, truth = _volume((40, 64, 64))
-    started = time.perf_counter()
     found = _segment(manifest, tmp_path, hu, affine(order, signs, SPACING_MM)).labels
-    assert time.perf_counter() - started < 5
     for label, least in ((1, 0.9), (2, 0.75)):
         one, other = found >= label, truth >= label
         assert 2 * (one & other).sum() / (one.sum() + other.sum()) > least

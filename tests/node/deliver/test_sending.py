@@ -94,13 +94,13 @@ def test_a_destination_that_hangs_gives_up_soon(tmp_path):
     paths = write_slices(tmp_path, "deliver", 20)
 
     def hang(_: int) -> int:
-        time.sleep(1)
+        time.sleep(3)
         return 0
 
     with pacs(hang, response_timeout_s=0.2) as peer:
         start = time.monotonic()
         delivery = deliver(paths, peer.destination)
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 8
     assert delivery.to_retry == tuple(paths)
 
 

@@ -4,7 +4,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -172,10 +171,8 @@ def test_five_thousand_instances(vault: Vault) -> None:
     record = record_of(vault, SOURCE)
     many = {vault.pseudonymiser.uid(f"1.2.3.{n}"): f"1.2.3.{n}" for n in range(5000)}
     big = StudyRecord(record.patient, record.study_uid, record.shift_days, record.identity, {**record.uids, **many})
-    start = time.process_time()
     vault.keep(big)
     assert vault.study(record.patient, record.study_uid) == big
-    assert time.process_time() - start < 1.0
 
 
 WRITER = """

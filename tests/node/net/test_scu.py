@@ -143,7 +143,7 @@ def test_a_peer_that_is_too_slow_is_given_up_and_left_alone(tmp_path):
         answers = send(paths, peer.destination)
         took_s = time.monotonic() - start
     assert [answer.failure for answer in answers] == [Failure.NO_RESPONSE] * 2 + [Failure.NOT_TRIED] * 3
-    assert took_s < 2
+    assert took_s < 8
 
 
 def test_an_object_that_costs_the_association_does_not_take_the_others_with_it(tmp_path):
