@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _USAGE_ERROR
     except KeyboardInterrupt:
         return 130
+    except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        print(f"overread: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # `overread status ... | head`: whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -84,7 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     measure = _command(commands, "measure", _measure, "measure the lesions of a label map")
     measure.add_argument("labels", type=Path, metavar="LABELS.nii.gz", help="NIfTI label map")
-    measure.add_argument("--label", type=int, metavar="N", help="value of the lesions; default: 2, else the only one")
+    measure.add_argument(
+        "--label", type=int, metavar="N", help="value of the lesions; default: 2, else the only one, else 1"
+    )
     measure.add_argument("--json", action="store_true", help="as one JSON document")
 
     weights = _command(commands, "weights", _weights, "fetch the networks from their package, check and convert them")
@@ -165,7 +170,7 @@ def _retry(options: argparse.Namespace) -> int:
     if retry(_config(options), options.study):
         print("The study will be read again.")
         return 0
-    print("overread: no such study, or it is still at work", file=sys.stderr)
+    print("overread: no such study, or none that was refused, quarantined or failed", file=sys.stderr)
     return 1
 
 

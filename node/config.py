@@ -44,8 +44,12 @@ class NodeSettings(_Section):
         description="File with the master key of the pseudonyms and the vault (`overread key` makes one). "
         "Keep it apart from data_dir; without it no result finds its patient.",
     )
-    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How log lines look: console, or json (one object a line)."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged: debug, info, warning or error."
+    )
 
 
 class ReceiveSettings(_Section):

@@ -42,7 +42,7 @@ def configure_logs(style: Literal["console", "json"], level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_foreign_text, renderer],
+            processors=[_without_foreign_text, renderer],
         )
     )
     logging.captureWarnings(capture=True)  # Python's own warnings go to stderr otherwise, and pydicom's quote values

@@ -96,23 +96,24 @@ class Registrar:
     def _study_of(self, name: str) -> str:
         """Return the pseudonym of an instance's study; record the instance and return "" if it has to stay out."""
         rooms = self._rooms
-        if is_conflict(name):
-            text = "another object came before under the same SOP Instance UID; both are kept"
-            rooms.ledger.quarantine_instance(name, Note(reason=Reason.UID_CONFLICT, text=text))
-            _log.warning("instance.quarantined", name=name, reason=Reason.UID_CONFLICT.value)
-            return ""
         try:
             header = read_header(rooms.inbox.path(name))
         except Refused as refusal:
-            rooms.ledger.quarantine_instance(name, refusal.note)
-            _log.warning("instance.quarantined", name=name, reason=refusal.reason.value)
-            return ""
+            return self._quarantine(name, refusal.note)
         study = str(rooms.vault.pseudonymiser.uid(study_key(header)))
+        if is_conflict(name):
+            text = "another object came before under the same SOP Instance UID; both are kept"
+            return self._quarantine(name, Note(reason=Reason.UID_CONFLICT, text=text), study)
         if is_own_result(header):
             note = Note(reason=Reason.OWN_RESULT, text="the node's own result came back")
             rooms.ledger.set_aside_instance(name, note, study)
             return ""
         return study
+
+    def _quarantine(self, name: str, note: Note, study: str = "") -> str:
+        self._rooms.ledger.quarantine_instance(name, note, study)
+        _log.warning("instance.quarantined", name=name, reason=note.reason.value)
+        return ""
 
     def begin_quiet_studies(self) -> None:
         """Begin a reading of every study that grew and is quiet."""

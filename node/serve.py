@@ -14,10 +14,11 @@ from pathlib import Path
 
 import structlog
 from dbos import DBOS
+from sqlalchemy.exc import DatabaseError
 
 from models.manifest import load
 from models.weights import default_directory
-from node.config import Config
+from node.config import Config, ConfigError
 from node.durable import dbos_config
 from node.identity import Pseudonymiser, Vault, load_keys
 from node.inference import InferenceService
@@ -45,7 +46,7 @@ def status(config: Config, study_instance_uid: str) -> StudyStatus | None:
     node.identity.KeyUnusableError
         If the master key is missing or weak.
     """
-    ledger = Ledger(config.node.data_dir / "ledger.sqlite")
+    ledger = _existing_ledger(config)
     try:
         return ledger.status(study_pseudonym(config, study_instance_uid)) or ledger.status(study_instance_uid)
     finally:
@@ -58,15 +59,25 @@ def study_pseudonym(config: Config, study_instance_uid: str) -> str:
 
 
 def retry(config: Config, study_instance_uid: str) -> bool:
-    """Let a study that has ended be read again; False if there is none or it is still at work.
+    """Let a study that was refused, quarantined or failed be read again; False if there is none such.
 
     The running node sees it within a second; a stopped one when it starts.
     """
-    ledger = Ledger(config.node.data_dir / "ledger.sqlite")
+    ledger = _existing_ledger(config)
     try:
         return ledger.reopen(study_pseudonym(config, study_instance_uid)) or ledger.reopen(study_instance_uid)
     finally:
         ledger.close()
+
+
+def _existing_ledger(config: Config) -> Ledger:
+    path = config.node.data_dir / "ledger.sqlite"
+    if not path.exists():
+        raise ConfigError(f"no node has run in {config.node.data_dir} yet: name its settings with --config")
+    try:
+        return Ledger(path)
+    except DatabaseError as error:
+        raise ConfigError(f"{path}: this is no ledger, or it is damaged") from error
 
 
 def serve(config: Config, stopping: threading.Event | None = None) -> None:
@@ -86,6 +97,7 @@ def serve(config: Config, stopping: threading.Event | None = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
     make_directory(config.node.data_dir)
+    config.node.data_dir.chmod(0o700)  # names of patients lie in it
     with _sole_user(config.node.data_dir), contextlib.ExitStack() as stack:
         rooms = _build(config, stack)
         receivers = ReceiverProcesses(_receiver_settings(config), config.receive.processes)

@@ -96,10 +96,11 @@ class _Demo:
     def run(self, study: Path | None, prior: Path | None, *, open_browser: bool) -> int:
         """Do everything; return the exit status."""
         self._say("UNVERIFIED - NOT FOR CLINICAL USE", style="bold yellow")
-        self._clear()
+        self._out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".work-", dir=self._out) as name, contextlib.ExitStack() as stack:
             work = Path(name)
             cases = find_cases(study, prior, work, self._say)
+            self._clear()
             port = free_port()
             pacs = open_pacs(self._pacs_kind, work, node_address(port))
             stack.callback(pacs.stop)
@@ -115,7 +116,7 @@ class _Demo:
         return self._conclude(cases, sheets, open_browser=open_browser)
 
     def _clear(self) -> None:
-        """Make the output folder, and take away what an earlier run left in it."""
+        """Take away what an earlier run left in the output folder, now that there is something to put there."""
         (self._out / "results").mkdir(parents=True, exist_ok=True)
         for file in (self._out / "results").iterdir():
             if _OURS.fullmatch(file.name):

@@ -1,7 +1,7 @@
 """One master key a site, and the keys derived from it: without it no pseudonym is made and no result finds its patient.
 
 The key lies outside the data folder, so that a stolen data folder or backup tells nothing. It is 32 random bytes or
-more, written as hexadecimal digits: what ``openssl rand -hex 32`` prints. A weak or missing key stops the node at its
+more, written as hexadecimal digits: what ``overread key`` writes. A weak or missing key stops the node at its
 start, because pseudonyms made with it could be reversed by trying every patient number.
 """
 
@@ -25,7 +25,7 @@ KEY_VARIABLE = "OVERREAD_MASTER_KEY"
 _LEAST_BYTES = 32
 # 32 random bytes have about 30 different values; fewer than 16 happens once in 10^17 keys.
 _LEAST_DIFFERENT_BYTES = 16
-_ADVICE = "make one with `openssl rand -hex 32`"
+_ADVICE = "make one with `overread key FILE`"
 
 
 class KeyUnusableError(ValueError):

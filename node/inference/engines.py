@@ -28,7 +28,7 @@ Float = NDArray[np.float32]
 
 _INSTALL_CPU = "install it with `pip install overread[cpu]`"
 _INSTALL_GPU = (
-    "install it with `pip install overread[gpu]` in an environment without overread[cpu]: they exclude each other"
+    "install it with `make install ACCEL=gpu`, or `pip install overread[gpu]` in an environment without overread[cpu]"
 )
 
 

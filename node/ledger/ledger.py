@@ -149,7 +149,11 @@ class Ledger:
                 update(studies)
                 .where(studies.c.study == study)
                 .values(
-                    snapshot=snapshot, began_at=last_arrival, attempt=attempt, seconds={}, **_fresh(StudyState.READING)
+                    snapshot=snapshot,
+                    began_at=last_arrival,
+                    attempt=attempt,
+                    seconds={},
+                    **{**_fresh(StudyState.READING), "step": "queued"},
                 )
             )
         return attempt
@@ -163,13 +167,13 @@ class Ledger:
             return [(row.study, row.attempt, row.snapshot) for row in connection.execute(statement)]
 
     def reopen(self, study: str) -> bool:
-        """Let a study that has ended be read again; return False if there is none or it is still at work."""
+        """Let a study that was refused, quarantined or failed be read again; return False if there is none such."""
         with self._engine.begin() as connection:
             changed = connection.execute(
                 update(studies)
                 .where(
                     studies.c.study == study,
-                    studies.c.state.not_in([StudyState.READING, StudyState.REPORTING, StudyState.GATHERING]),
+                    studies.c.state.in_([StudyState.REFUSED, StudyState.QUARANTINED, StudyState.FAILED]),
                 )
                 .values(began_at=0.0, **_fresh(StudyState.GATHERING))
             )

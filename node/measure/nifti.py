@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +20,8 @@ from node.measure.lesions import LESION, lesion_name
 
 _LARGEST = 2**31 - 1  # floats beyond it, and NaN, are no labels
 _MOST_NAMED = 10  # labels listed in an error message
+# pixdim[1..3] by the header's length: NIfTI-1 has floats at byte 80, NIfTI-2 doubles at byte 112.
+_PIXDIM = {348: ("3f", 80), 540: ("3d", 112)}
 
 
 class LabelFileError(ValueError):
@@ -52,7 +56,7 @@ def measure_file(path: Path, label: int | None = None) -> list[FileLesion]:
     ----------
     path
         A three-dimensional NIfTI-1 or NIfTI-2 label map (``.nii``, ``.nii.gz``), in any orientation: its axial slices
-        are those nearest to the patient's axial plane. Floating-point labels are rounded.
+        are those nearest to the patient's axial plane. Floating-point labels must be whole numbers.
     label
         The value that marks a lesion. None: 2 if the file has it, else its only label, else 1.
 
@@ -90,13 +94,14 @@ def measure_file(path: Path, label: int | None = None) -> list[FileLesion]:
 def _read(path: Path) -> tuple[NDArray[np.integer], tuple[float, float, float]]:
     """Return labels as ``(slice, row, column)`` with axial slices, and the spacing in mm."""
     if not path.is_file():
-        raise LabelFileError("There is no such file.")
+        raise LabelFileError("It is no regular file." if path.exists() else "There is no such file.")
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NiftiImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
         _check_complete(path, reader)
+        _check_spacing(path)
         image = reader.Execute()
     except RuntimeError as error:
         detail = (
@@ -114,7 +119,11 @@ def _read(path: Path) -> tuple[NDArray[np.integer], tuple[float, float, float]]:
         raise LabelFileError("The file holds complex numbers: it is no label map.")
     image = sitk.DICOMOrient(image, "LPS")
     values = sitk.GetArrayFromImage(image)
-    if values.dtype.kind == "f" and np.all(np.abs(values) < _LARGEST):
+    if (
+        values.dtype.kind == "f"
+        and np.all(np.abs(values) < _LARGEST)
+        and np.allclose(values, np.rint(values), atol=0.01)
+    ):
         values = np.rint(values).astype(np.int32)
     if values.dtype.kind not in "iu":
         raise LabelFileError("The file holds values that are not whole numbers: it is no label map.")
@@ -123,6 +132,21 @@ def _read(path: Path) -> tuple[NDArray[np.integer], tuple[float, float, float]]:
         raise LabelFileError(f"The file holds negative values (to {labels.min()}): an image, not a label map?")
     column, row, slice_ = image.GetSpacing()
     return labels, (slice_, row, column)
+
+
+def _check_spacing(path: Path) -> None:
+    """Refuse a file without voxel sizes: the NIfTI reader itself takes 1 mm for them."""
+    with path.open("rb") as raw:
+        compressed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.GzipFile(fileobj=raw) if compressed else raw as content:
+            header = content.read(192)
+    for order in "<>":
+        (length,) = struct.unpack_from(f"{order}i", header)
+        if length in _PIXDIM:
+            sizes = struct.unpack_from(f"{order}{_PIXDIM[length][0]}", header, _PIXDIM[length][1])
+            if not all(math.isfinite(size) and size != 0 for size in sizes):
+                raise LabelFileError("The file does not say how large its voxels are.")
 
 
 def _check_complete(path: Path, reader: sitk.ImageFileReader) -> None:

@@ -141,6 +141,7 @@ def test_other_bytes_under_a_used_uid_are_kept_apart(site: Site, tmp_path: Path)
     status = site.status(study_of(paths))
     assert status is not None
     assert status.state == "delivered", "the study that was read stands"
+    assert counts(status)["uid-conflict"] == 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import SimpleITK
 
 from node import cli
+from node.ledger import Ledger
 
 
 def label_map(path: Path) -> Path:
@@ -59,6 +60,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_missing_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "overread.toml"
     path.write_text('[node]\ndata_dir = "data"\nkey_file = "missing.key"\n')
+    Ledger(tmp_path / "data" / "ledger.sqlite").close()
     for command in (["serve"], ["status", "1.2.3"], ["retry", "1.2.3"]):
         assert cli.main([*command, "--config", str(path)]) == 2
         assert "missing.key" in capsys.readouterr().err
@@ -67,7 +69,11 @@ def test_a_missing_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_status_of_a_study_that_never_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["key", str(tmp_path / "site.key")])
     path = tmp_path / "overread.toml"
-    path.write_text('[node]\nkey_file = "site.key"\n')
+    path.write_text('[node]\ndata_dir = "data"\nkey_file = "site.key"\n')
+    assert cli.main(["status", "1.2.3", "--config", str(path)]) == 2
+    assert "no node has run" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists(), "to ask must not make anything"
+    Ledger(tmp_path / "data" / "ledger.sqlite").close()
     assert cli.main(["status", "1.2.3", "--config", str(path)]) == 1
     assert "never came" in capsys.readouterr().err
 

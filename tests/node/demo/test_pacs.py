@@ -129,7 +129,8 @@ def test_the_bytes_are_kept(opened: Pacs, synthetic: SyntheticStudy) -> None:
 def test_a_stranger_is_turned_away(opened: Pacs) -> None:
     stranger = opened.address.model_copy(update={"calling_ae_title": "STRANGER"})
 
-    assert echo(stranger).failure is Failure.ASSOCIATION_REJECTED
+    # Orthanc sometimes closes the connection before its rejection is read: turned away all the same.
+    assert echo(stranger).failure in {Failure.ASSOCIATION_REJECTED, Failure.NO_ASSOCIATION}
 
 
 def test_nothing_is_left_of_it(opened: Pacs) -> None:

@@ -111,8 +111,11 @@ def test_what_an_earlier_run_left_goes_and_what_is_not_ours_stays(tmp_path: Path
     for name in ("results/01-study-SEG.dcm", "results/mine.dcm", "report.html", "letter.txt"):
         (out / name).touch()
 
+    before = left_in(out)
     demo(tmp_path / "missing", out)
+    assert left_in(out) == before, "nothing to show in its place: it stays"
 
+    run._Demo(Console(), out, "built-in", 1.0)._clear()
     assert left_in(out) == ["letter.txt", "results/mine.dcm"]
 
 

@@ -40,7 +40,7 @@ def test_missing_file(tmp_path):
 
 
 def test_folder(tmp_path):
-    with pytest.raises(LabelFileError, match="no such file"):
+    with pytest.raises(LabelFileError, match="no regular file"):
         measure_file(tmp_path)
 
 
@@ -202,3 +202,20 @@ def test_real_label_map(study):
     assert [lesion.id for lesion in lesions] == [f"L{n:02d}" for n in range(1, 8)]
     assert lesions[0].volume_ml == pytest.approx(84.4, abs=0.1)
     assert lesions[-1].volume_ml == pytest.approx(0.4, abs=0.01)
+
+
+def test_values_between_whole_numbers_are_no_labels(tmp_path):
+    path = tmp_path / "labels.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((3, 4, 5), 0.5, np.float32)), str(path))
+    with pytest.raises(LabelFileError, match="not whole numbers"):
+        measure_file(path)
+
+
+def test_a_file_without_voxel_sizes_is_refused(tmp_path):
+    path = tmp_path / "labels.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((3, 4, 5), np.uint8)), str(path))
+    data = bytearray(path.read_bytes())
+    data[80:84] = bytes(4)  # pixdim[1]: NIfTI-1, byte 76 and on
+    path.write_bytes(data)
+    with pytest.raises(LabelFileError, match="how large its voxels are"):
+        measure_file(path)

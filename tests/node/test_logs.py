@@ -1,0 +1,40 @@
+"""Logs: what libraries say stays out, for it may quote a patient."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_PROGRAM = """
+import logging, sys, warnings
+import pydicom, structlog
+from node.logs import configure_logs
+configure_logs(sys.argv[1], "info")
+structlog.get_logger("node").info("own.event", study="2.25.1")
+pydicom.charset.decode_bytes(b"x", ["SECRET_CHARSET"], set())
+dataset = pydicom.Dataset()
+dataset.SpecificCharacterSet = "SECRET_CHARSET"
+dataset.PatientName = b"SECRET^NAME"
+str(dataset.PatientName), pydicom.charset.convert_encodings("SECRET_CHARSET")
+warnings.warn("SECRET in a warning")
+for name in ("pynetdicom.assoc", "dbos", "highdicom", "py.warnings"):
+    logging.getLogger(name).error("SECRET %s", "PHANTOM^TEST")
+"""
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_what_a_library_says_is_withheld(style: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, style],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert "own.event" in ended.stderr
+    assert ended.stderr.count("message withheld") >= 6
+    assert "SECRET" not in ended.stderr + ended.stdout
+    assert "PHANTOM" not in ended.stderr
