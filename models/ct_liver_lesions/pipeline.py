@@ -16,7 +16,7 @@ from models.ct_liver_lesions.body import trunk
 from models.interface import Float, Hounsfield, Labels, Progress, Run, Segmentation
 from models.manifest import Manifest
 from models.orientation import Orientation
-from models.resampling import Vector
+from models.resampling import Box, Vector
 
 LIVER, LESION = 1, 2
 
@@ -108,7 +108,8 @@ def segment(
         steps=steps,
         settings=Settings.model_validate(manifest.settings),
     )
-    tiles = case.draw_lesions() if case.draw_liver() else 0
+    liver = case.draw_liver()
+    tiles = 0 if liver is None else case.draw_lesions(liver)
     return Segmentation(labels, steps.seconds, {"lesion_tiles": float(tiles)})
 
 
@@ -123,13 +124,13 @@ class _Case:
     steps: _Steps
     settings: Settings
 
-    def draw_liver(self) -> bool:
-        """Label the liver; return whether there is one."""
+    def draw_liver(self) -> Box | None:
+        """Label the liver; return a box that holds it, or None if there is none."""
         threshold = self.settings.liver_threshold
         with self.steps.step("prepare_liver"):
             box = trunk(self.hu, self.spacing, preparation.LIVER_FIELD_MM)
             if box is None:
-                return False
+                return None
             image, resampling = preparation.liver_image(self.hu[box], self.spacing)
             batch = preparation.liver_batch(image)
         (answer,) = self.steps.infer(self.run, "liver", iter([batch]), 1)
@@ -139,13 +140,13 @@ class _Case:
             drawn = self.labels[box]
             for slab, is_liver in preparation.outline(probability, part, resampling, threshold):
                 drawn[slab][is_liver] = LIVER
-        return bool(self.labels.any())
+        return box if drawn.any() else None
 
-    def draw_lesions(self) -> int:
+    def draw_lesions(self, within: Box) -> int:
         """Label what is lesion in the liver; return how many tiles the network saw."""
         threshold, found = self.settings.lesion_threshold, self.settings.lesion_found
         with self.steps.step("prepare_lesion"):
-            view = preparation.lesion_view(self.hu, self.labels == LIVER, self.spacing)
+            view = preparation.lesion_view(self.hu, self.labels, within, self.spacing)
             tiles = preparation.tiles(view.seen)
             probability = np.zeros_like(view.image)
         batches = (preparation.lesion_batch(view.image, tile) for tile in tiles)

@@ -170,19 +170,23 @@ class LesionView:
     resampling: Resampling
 
 
-def lesion_view(hu: Hounsfield, liver: Mask, spacing: Vector) -> LesionView:
+def lesion_view(hu: Hounsfield, liver: NDArray[np.generic], within: Box, spacing: Vector) -> LesionView:
     """Cut the liver out for the lesion network.
 
     Parameters
     ----------
     hu, liver
-        The volume and the liver on it; some voxel is liver.
+        The volume, and an array of its size that is not zero where the liver is.
+    within
+        A box that holds the liver, of which there is some.
     spacing
         Voxel size in mm.
     """
     resampling = Resampling.to_spacing(hu.shape, spacing, _LESION_MM)
-    around = grown(resampling.covered(bounding_box(liver)), _SEEN_AROUND + 1, resampling.new_size)
-    seen = ndimage.binary_dilation(resampling.forward(liver, around) > 0.5, _FACES_AND_EDGES, iterations=_SEEN_AROUND)
+    box = shifted(bounding_box(liver[within] != 0), within)
+    around = grown(resampling.covered(box), _SEEN_AROUND + 1, resampling.new_size)
+    share = resampling.forward(liver, around, lambda part: part != 0)
+    seen = ndimage.binary_dilation(share > 0.5, _FACES_AND_EDGES, iterations=_SEEN_AROUND)
     if not seen.any():  # a liver of less than half a voxel of this grid
         seen[:] = True
     box = bounding_box(seen)

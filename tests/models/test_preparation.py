@@ -12,6 +12,7 @@ from models.ct_liver_lesions.architecture import LESION, LIVER
 from models.resampling import Resampling
 
 TILE = LESION.output_size
+WHOLE = (slice(0, 30), slice(0, 100), slice(0, 100))
 
 
 def test_hounsfield_units_are_clipped_and_scaled() -> None:
@@ -149,7 +150,7 @@ def test_outside_of_the_liver_it_is_dark() -> None:
     hu = np.full((30, 100, 100), 60, np.int16)
     liver = np.zeros(hu.shape, bool)
     liver[10:20, 30:60, 40:70] = True
-    view = preparation.lesion_view(hu, liver, (3.0, 1.0, 1.0))
+    view = preparation.lesion_view(hu, liver, WHOLE, (3.0, 1.0, 1.0))
     assert view.image.shape == (14, 34, 34)
     assert view.window == (slice(8, 22), slice(28, 62), slice(38, 72))
     assert np.allclose(view.image[view.seen], 60 / 400)
@@ -165,7 +166,7 @@ def test_a_liver_of_one_voxel_is_still_shown(place: tuple[int, int, int]) -> Non
     hu = np.full((30, 100, 100), 60, np.int16)
     liver = np.zeros(hu.shape, bool)
     liver[place] = True
-    view = preparation.lesion_view(hu, liver, (1.0, 0.7, 0.7))
+    view = preparation.lesion_view(hu, liver, WHOLE, (1.0, 0.7, 0.7))
     assert view.seen.any()
     assert preparation.tiles(view.seen)
 
@@ -176,7 +177,7 @@ def test_the_view_is_a_window_of_the_whole() -> None:
     liver = np.zeros(hu.shape, bool)
     liver[12:30, 20:55, 25:66] = True
     spacing = (2.0, 0.8, 0.8)
-    view = preparation.lesion_view(hu, liver, spacing)
+    view = preparation.lesion_view(hu, liver, (slice(5, 33), slice(20, 80), slice(2, 70)), spacing)
     whole = Resampling.to_spacing(hu.shape, spacing, (3.0, 1.0, 1.0)).forward(preparation.normalise(hu))
     assert np.allclose(view.image[view.seen], whole[view.window][view.seen], atol=1e-5)
 

@@ -70,6 +70,17 @@ def test_any_size_and_nothing_in_it(
     assert not result.labels.any()
 
 
+def test_each_label_lies_inside_the_one_before(manifest: Manifest) -> None:
+    def run(network: str, batch: Float) -> Float:
+        answer = np.ones((1, 2, *batch.shape[2:]), np.float32)
+        answer[0, 0, :, :, :16] = 0
+        return answer
+
+    labels = manifest.segmenter()(np.zeros((20, 32, 32), np.int16), affine(*ALL[0], SPACING_MM), run, lambda *_: None)
+    assert 0 < (labels.labels == 2).mean() < 0.6
+    assert not (labels.labels == 1).any()
+
+
 def test_a_network_of_another_shape_is_refused(manifest: Manifest) -> None:
     network = manifest.networks["tiny"].model_copy(update={"output_shape": (1, 1, 20, 32, 32)})
     wrong = manifest.model_copy(update={"networks": {"tiny": network}})
