@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 5
 # onnxruntime reports its use to its maker unless it is told not to.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: install demo test check system-test benchmark torch lock weights clean
+.PHONY: install demo test check system-test benchmark lock weights clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.installed-$(ACCEL) weights
@@ -59,10 +59,6 @@ system-test: $(VENV)/.installed-dev weights
 
 benchmark: install
 	$(BIN)/python -m validation.benchmarks.turnaround --study "$(STUDY)"
-
-# An optional second engine, for the parity test and later for training. Never needed to infer.
-torch: $(VENV)/.installed-dev
-	$(PIP) install torch==2.13.0
 
 lock:
 	uv pip compile -q pyproject.toml requirements/build.in --extra cpu --universal --generate-hashes --python-version 3.11 --no-header -o requirements/cpu.lock
