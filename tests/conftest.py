@@ -14,6 +14,8 @@ import pytest
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 
+pytest_plugins = ["pytester"]  # for the tests of the plugins of qms
+
 StudyFinder = Callable[[str], Path]
 
 

@@ -29,6 +29,7 @@ def instructions() -> list[tuple[str, str]]:
     return [tuple(line.split(None, 1)) for line in text.replace("\\\n", " ").splitlines() if line.strip()]  # type: ignore[misc]
 
 
+@pytest.mark.verifies("SRS-151", level="integration", technique="consistency")
 def test_the_dockerfile_is_clean() -> None:
     result = subprocess.run(
         [Path(sys.executable).parent / "hadolint", DOCKER / "Dockerfile"], capture_output=True, text=True, check=False
@@ -36,6 +37,7 @@ def test_the_dockerfile_is_clean() -> None:
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.verifies("SRS-150", level="integration", technique="consistency")
 def test_the_image_installs_as_the_makefile_does() -> None:
     runs = [text for kind, text in instructions() if kind == "RUN"]
     assert [run for run in runs if "pip" in run] == [], "pip is called by the Makefile alone"
@@ -59,17 +61,20 @@ def test_the_image_installs_as_the_makefile_does() -> None:
     assert "overread weights" in plan
 
 
+@pytest.mark.verifies("SRS-151", level="integration", technique="consistency")
 def test_the_image_does_not_run_as_root() -> None:
     users = [text for kind, text in instructions() if kind == "USER"]
     assert users == ["10001"]
 
 
+@pytest.mark.verifies("SRS-151", level="integration", technique="consistency")
 def test_compose_publishes_on_loopback_only(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+@pytest.mark.verifies("SRS-153", level="integration", technique="consistency")
 def test_files_that_compose_mounts_are_there(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for volume in service.get("volumes", []):
@@ -79,6 +84,7 @@ def test_files_that_compose_mounts_are_there(compose: dict[str, Any]) -> None:
             assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
 
 
+@pytest.mark.verifies("SRS-153", level="integration", technique="consistency")
 def test_node_and_pacs_know_each_other(compose: dict[str, Any]) -> None:
     config = load_config(DOCKER / "overread.toml", {})
     orthanc = compose["services"]["orthanc"]
@@ -93,6 +99,7 @@ def test_node_and_pacs_know_each_other(compose: dict[str, Any]) -> None:
         assert any(str(path).startswith(volume.split(":")[1]) for volume in mounts), path
 
 
+@pytest.mark.verifies("SRS-153", level="integration", technique="consistency")
 def test_the_command_of_the_image_exists() -> None:
     commands = {kind: text for kind, text in instructions() if kind in {"ENTRYPOINT", "CMD"}}
     assert json.loads(commands["ENTRYPOINT"]) == ["overread"]

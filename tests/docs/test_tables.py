@@ -31,6 +31,7 @@ def default_of(field: Any) -> str:
     return "none" if value in (None, ()) else f"`{value}`"
 
 
+@pytest.mark.verifies("SRS-170", level="integration", technique="consistency")
 def test_settings_are_those_of_the_code() -> None:
     heading = {section: f"[[{section}]]" if section == "destination" else f"[{section}]" for section in config.SECTIONS}
     expected = [
@@ -41,6 +42,7 @@ def test_settings_are_those_of_the_code() -> None:
     assert rows("settings.md") == expected
 
 
+@pytest.mark.verifies("SRS-170", level="integration", technique="consistency")
 def test_every_reason_is_explained_once() -> None:
     listed = [row[0].strip("`") for row in rows("reasons.md")]
     states = {state.value for enum in (StudyState, InstanceState) for state in enum}
@@ -49,6 +51,7 @@ def test_every_reason_is_explained_once() -> None:
     assert all(len(row[1]) > 20 for row in rows("reasons.md"))
 
 
+@pytest.mark.verifies("SRS-172", level="integration", technique="consistency")
 @pytest.mark.parametrize("document", ["README.md", "docs/primer.md"])
 def test_every_command_named_in_the_docs_exists(document: str) -> None:
     known = set(re.findall(r"^    (\w+) ", cli.build_parser().format_help(), flags=re.MULTILINE))
@@ -56,6 +59,7 @@ def test_every_command_named_in_the_docs_exists(document: str) -> None:
     assert named - known == set()
 
 
+@pytest.mark.verifies("SRS-172", level="integration", technique="consistency")
 @pytest.mark.parametrize("document", ["README.md", *[str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")]])
 def test_links_in_the_docs_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text()

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from models.ct_liver_lesions.body import trunk
 from models.ct_liver_lesions.preparation import LIVER_FIELD_MM
 
+pytestmark = pytest.mark.verifies("SRS-061", level="unit", technique="phantom")
+
 AIR, SOFT, LUNG, GAS, BONE = -1000, 40, -850, -1000, 900
 
 

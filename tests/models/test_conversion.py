@@ -22,12 +22,14 @@ GOLDEN = {
 }
 
 
+@pytest.mark.verifies("SRS-063", level="unit", technique="example")
 @pytest.mark.parametrize("network", ["liver", "lesion"])
 def test_the_same_weights_make_the_same_bytes_on_every_machine(network: str) -> None:
     converted = convert(network, formula_hdf5(kernels(network)))
     assert hashlib.sha256(converted).hexdigest() == GOLDEN[network]
 
 
+@pytest.mark.verifies("SRS-063", level="unit", technique="example")
 def test_another_process_with_other_hash_seeds_makes_the_same_bytes() -> None:
     code = (
         "import hashlib; from models.ct_liver_lesions.convert import convert\n"
@@ -44,6 +46,7 @@ def test_another_process_with_other_hash_seeds_makes_the_same_bytes() -> None:
     assert result.stdout.strip() == GOLDEN["lesion"]
 
 
+@pytest.mark.verifies("SRS-063", level="unit", technique="consistency")
 @pytest.mark.parametrize("network", ["liver", "lesion"])
 def test_shapes_are_fixed_and_those_of_the_manifest(network: str) -> None:
     model = onnx.load_from_string(convert(network, formula_hdf5(kernels(network))))
@@ -55,6 +58,7 @@ def test_shapes_are_fixed_and_those_of_the_manifest(network: str) -> None:
     assert tuple(axis.dim_value for axis in inferred.type.tensor_type.shape.dim) == told.output_shape
 
 
+@pytest.mark.verifies("SRS-063", level="unit", technique="oracle")
 def test_kernels_are_turned_and_nothing_else() -> None:
     model = onnx.load_from_string(convert("liver", formula_hdf5(kernels("liver"))))
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -66,6 +70,7 @@ def test_kernels_are_turned_and_nothing_else() -> None:
     assert np.array_equal(constants["kernel_2"], np.moveaxis(keras, [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]))
 
 
+@pytest.mark.verifies("SRS-063", level="unit", technique="example")
 def test_no_two_means_follow_each_other_that_an_engine_could_merge() -> None:
     """OpenVINO sums over all axes at once if it can, in one float32: probabilities were off by 0.1."""
     model = onnx.load_from_string(convert("lesion", formula_hdf5(kernels("lesion"))))
@@ -76,6 +81,7 @@ def test_no_two_means_follow_each_other_that_an_engine_could_merge() -> None:
     assert all(len(next(a.ints for a in node.attribute if a.name == "axes")) == 1 for node in means)
 
 
+@pytest.mark.verifies("SRS-063", level="unit", technique="bad-input")
 def test_a_kernel_of_another_shape_is_refused() -> None:
     shapes = kernels("liver")
     shapes[3] = (*shapes[3][:3], shapes[3][3] + 1, shapes[3][4])
@@ -83,6 +89,7 @@ def test_a_kernel_of_another_shape_is_refused() -> None:
         convert("liver", formula_hdf5(shapes))
 
 
+@pytest.mark.verifies("SRS-063", level="unit", technique="bad-input")
 def test_a_trained_network_with_more_layers_is_refused() -> None:
     with pytest.raises(ValueError, match="15 of 16"):
         convert("liver", formula_hdf5([*kernels("liver"), (1, 1, 1, 1, 1)]))

@@ -27,21 +27,25 @@ def _change(folder: Path, old: str, new: str) -> Path:
     return folder
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="example")
 def test_the_models_of_this_package_are_known_by_name() -> None:
     assert installed() == ("ct_liver_lesions",)
     assert load("ct_liver_lesions").name == "ct_liver_lesions"
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="example")
 def test_a_folder_elsewhere_is_a_model(tiny: Path) -> None:
     assert load(tiny) == load(str(tiny))
     assert load(tiny).name == "tiny"
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="example")
 def test_a_manifest_travels_as_json(tiny: Path) -> None:
     for manifest in (load(tiny), load("ct_liver_lesions")):
         assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="consistency")
 def test_the_shipped_manifest_agrees_with_the_code() -> None:
     manifest = load("ct_liver_lesions")
     Settings.model_validate(manifest.settings)
@@ -52,6 +56,7 @@ def test_the_shipped_manifest_agrees_with_the_code() -> None:
         assert network.output_shape == (1, 1, *NETWORKS[name].output_size)
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="consistency")
 def test_the_lock_names_the_wheel_of_the_manifest() -> None:
     package = load("ct_liver_lesions").package
     assert package is not None
@@ -60,6 +65,7 @@ def test_the_lock_names_the_wheel_of_the_manifest() -> None:
     assert "://" not in lock
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="consistency")
 def test_the_card_tells_the_hashes_and_settings_of_the_manifest() -> None:
     manifest = load("ct_liver_lesions")
     card = files("models").joinpath("ct_liver_lesions", "card.md").read_text(encoding="utf-8")
@@ -68,6 +74,7 @@ def test_the_card_tells_the_hashes_and_settings_of_the_manifest() -> None:
     assert "NOT FOR CLINICAL USE" in card
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="example")
 def test_a_report_can_name_what_changes_results(tiny: Path) -> None:
     assert load(tiny).parameters == {
         "highest_hu": "300",
@@ -77,12 +84,14 @@ def test_a_report_can_name_what_changes_results(tiny: Path) -> None:
     }
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="bad-input")
 @pytest.mark.parametrize("model", ["no_such_model", "", "..", "ct_liver_lesions/../x"])
 def test_an_unknown_model_is_refused_with_the_names_of_the_known(model: str) -> None:
     with pytest.raises(ManifestError, match="ct_liver_lesions"):
         load(model)
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     ("old", "new", "at"),
     [
@@ -104,6 +113,7 @@ def test_a_wrong_line_is_named(tiny: Path, old: str, new: str, at: str) -> None:
         load(_change(tiny, old, new))
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="bad-input")
 def test_a_pipeline_that_does_not_exist_is_named(tiny: Path) -> None:
     for entry in ("models.simple:no_such", "models.no_such:segment"):
         manifest = load(tiny).model_copy(update={"pipeline": entry})

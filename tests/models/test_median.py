@@ -8,6 +8,8 @@ from scipy import ndimage
 
 from models.median import median_of_27
 
+pytestmark = pytest.mark.verifies("SRS-060", level="unit", technique="oracle")
+
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 5), (3, 3, 3), (7, 12, 9)])
 def test_it_is_the_median_to_the_last_bit(shape: tuple[int, int, int]) -> None:

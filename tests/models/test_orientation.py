@@ -11,6 +11,7 @@ from tests.models.orientations import ALL, Order, Signs, affine
 SPACING = (1.5, 0.7, 0.9)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 @pytest.mark.parametrize(("order", "signs"), ALL)
 def test_axes_lead_to_head_anterior_and_right(order: Order, signs: Signs) -> None:
     matrix = affine(order, signs, SPACING)
@@ -27,6 +28,7 @@ def test_axes_lead_to_head_anterior_and_right(order: Order, signs: Signs) -> Non
         assert np.allclose(steps, expected)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 @pytest.mark.parametrize(("order", "signs"), ALL)
 def test_the_way_back_is_exact_and_writes_through(order: Order, signs: Signs) -> None:
     orientation = Orientation.of(affine(order, signs, SPACING))
@@ -36,6 +38,7 @@ def test_the_way_back_is_exact_and_writes_through(order: Order, signs: Signs) ->
     assert (volume == 31000).sum() == 1
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_a_tilted_gantry_is_taken_as_the_nearest_stack() -> None:
     straight = affine((2, 1, 0), (1, 1, 1), (5.0, 0.8, 0.8))
     tilted = straight.copy()
@@ -45,6 +48,7 @@ def test_a_tilted_gantry_is_taken_as_the_nearest_stack() -> None:
     assert one.spacing == pytest.approx(other.spacing)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="boundary")
 def test_axes_are_never_used_twice() -> None:
     """At 45 degrees two axes of the volume are equally near to one of the patient's."""
     matrix = np.eye(4)
@@ -53,6 +57,7 @@ def test_axes_are_never_used_twice() -> None:
     assert sorted(Orientation.of(matrix).axes) == [0, 1, 2]
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="bad-input")
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
 def test_an_axis_without_length_is_refused(value: float) -> None:
     matrix = affine((2, 1, 0), (1, 1, 1), SPACING)

@@ -79,6 +79,7 @@ def _off_mm(one: NDArray[np.bool_], other: NDArray[np.bool_], spacing: tuple[flo
     return float(np.linalg.norm(apart * spacing))
 
 
+@pytest.mark.verifies("SRS-060", "SRS-062", level="integration", technique="phantom")
 @pytest.mark.parametrize(("order", "signs"), [ALL[0], ALL[13], ALL[22], ALL[31], ALL[47]])
 def test_what_is_drawn_is_found_in_its_place(order: Order, signs: Signs) -> None:
     hu, truth = _phantom((64, 84, 76), SPACING_MM)
@@ -91,6 +92,7 @@ def test_what_is_drawn_is_found_in_its_place(order: Order, signs: Signs) -> None
     assert _off_mm(found == 2, truth == 2, SPACING_MM) < 1.0
 
 
+@pytest.mark.verifies("SRS-062", level="integration", technique="phantom")
 def test_a_lesion_outside_of_the_liver_does_not_count() -> None:
     hu, truth = _phantom((64, 84, 76), SPACING_MM)
     rules = Rules()
@@ -104,6 +106,7 @@ def test_a_lesion_outside_of_the_liver_does_not_count() -> None:
     assert not (found == 1).any()
 
 
+@pytest.mark.verifies("SRS-062", level="integration", technique="example")
 def test_without_a_liver_the_lesion_network_is_not_asked() -> None:
     hu, truth = _phantom((64, 84, 76), SPACING_MM)
     hu[truth > 0] = BODY
@@ -114,6 +117,7 @@ def test_without_a_liver_the_lesion_network_is_not_asked() -> None:
     assert result.facts == {"lesion_tiles": 0}
 
 
+@pytest.mark.verifies("SRS-061", "SRS-062", level="integration", technique="bad-input")
 @pytest.mark.parametrize("value", [-1024, -1000])
 def test_in_air_no_network_is_asked(value: int) -> None:
     rules = Rules()
@@ -122,6 +126,7 @@ def test_in_air_no_network_is_asked(value: int) -> None:
     assert not rules.calls
 
 
+@pytest.mark.verifies("SRS-062", level="integration", technique="boundary")
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 40, 40), (2, 3, 5), (40, 1, 40), (12, 12, 12)])
 @pytest.mark.parametrize("value", [0, 120])
 def test_volumes_too_small_for_anything_end_well(shape: tuple[int, int, int], value: int) -> None:
@@ -129,6 +134,7 @@ def test_volumes_too_small_for_anything_end_well(shape: tuple[int, int, int], va
     assert labels.shape == shape
 
 
+@pytest.mark.verifies("SRS-062", level="integration", technique="example")
 def test_progress_is_told_from_the_beginning_of_each_step_to_its_end() -> None:
     hu, _ = _phantom((64, 84, 76), SPACING_MM)
     told: list[tuple[str, int, int]] = []
@@ -150,6 +156,7 @@ def test_progress_is_told_from_the_beginning_of_each_step_to_its_end() -> None:
     assert ("infer_lesion", 0, int(result.facts["lesion_tiles"])) in told
 
 
+@pytest.mark.verifies("SRS-062", level="integration", technique="bad-input")
 @pytest.mark.parametrize(
     ("volume", "matrix"),
     [
@@ -164,6 +171,7 @@ def test_what_is_no_volume_is_refused(volume: NDArray[np.int16], matrix: NDArray
         _run(volume, matrix)
 
 
+@pytest.mark.verifies("SRS-062", level="integration", technique="fault-injection")
 def test_a_fault_of_the_engine_is_passed_on() -> None:
     hu, _ = _phantom((64, 84, 76), SPACING_MM)
 

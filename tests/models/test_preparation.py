@@ -15,11 +15,13 @@ TILE = LESION.output_size
 WHOLE = (slice(0, 30), slice(0, 100), slice(0, 100))
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="boundary")
 def test_hounsfield_units_are_clipped_and_scaled() -> None:
     hu = np.array([-1024, -200, 0, 100, 200, 3000], np.int16)
     assert np.allclose(preparation.normalise(hu), [-0.5, -0.5, 0, 0.25, 0.5, 0.5])
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="property")
 @given(
     size=st.tuples(*[st.integers(1, 250)] * 3),
     network=st.sampled_from([LIVER.input_size, LIVER.output_size]),
@@ -36,6 +38,7 @@ def test_a_field_lies_over_the_middle(size: tuple[int, int, int], network: tuple
         assert i.stop <= wanted
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 @pytest.mark.parametrize("size", [(1, 1, 1), (60, 77, 96), (136, 136, 163), (140, 150, 170)])
 def test_the_liver_network_answers_for_what_it_was_shown(size: tuple[int, int, int]) -> None:
     image = np.random.default_rng(2).normal(size=size).astype(np.float32)
@@ -47,6 +50,7 @@ def test_the_liver_network_answers_for_what_it_was_shown(size: tuple[int, int, i
     assert np.array_equal(shown, image[part])
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="phantom")
 def test_the_trunk_comes_to_3_mm_and_back() -> None:
     hu = np.full((20, 90, 110), -1000, np.int16)
     hu[5:15, 20:60, 30:80] = 100
@@ -59,6 +63,7 @@ def test_the_trunk_comes_to_3_mm_and_back() -> None:
     assert (drawn ^ (hu > 0)).mean() < 0.05
 
 
+@pytest.mark.verifies("SRS-062", level="unit", technique="phantom")
 def test_the_largest_piece_is_kept_and_threads_are_cut() -> None:
     probability = np.full((20, 20, 40), 0.1, np.float32)
     probability[4:14, 4:14, 4:16] = 0.9
@@ -70,6 +75,7 @@ def test_the_largest_piece_is_kept_and_threads_are_cut() -> None:
     assert kept[0, 0, 0] == np.float32(0.1)
 
 
+@pytest.mark.verifies("SRS-062", level="unit", technique="boundary")
 def test_without_a_piece_nothing_is_liver() -> None:
     assert not (preparation.largest_piece(np.full((5, 5, 5), 0.4, np.float32), 0.5) > 0.5).any()
     single = np.zeros((5, 5, 5), np.float32)
@@ -77,6 +83,7 @@ def test_without_a_piece_nothing_is_liver() -> None:
     assert not preparation.largest_piece(single, 0.5).any()
 
 
+@pytest.mark.verifies("SRS-062", level="unit", technique="boundary")
 def test_a_lesion_must_be_found_to_be_outlined() -> None:
     probability = np.full((8, 12, 30), 0.05, np.float32)
     probability[2:5, 2:6, 2:6] = 0.3
@@ -92,6 +99,7 @@ def test_a_lesion_must_be_found_to_be_outlined() -> None:
 # --- tiles -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="property")
 @settings(max_examples=80, deadline=None)
 @given(size=st.tuples(st.integers(1, 130), st.integers(1, 200), st.integers(1, 210)))
 def test_tiles_cover_every_voxel_once(size: tuple[int, int, int]) -> None:
@@ -104,23 +112,27 @@ def test_tiles_cover_every_voxel_once(size: tuple[int, int, int]) -> None:
     assert (counted == 1).all()
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_tiles_lie_where_the_original_lays_them_and_the_last_counts() -> None:
     tiles = preparation.tiles(np.ones((42, 84, 200), bool))
     assert [tile.start for tile in tiles] == [(0, 0, 0), (0, 0, 92), (0, 0, 108)]
     assert [tile.own[2] for tile in tiles] == [slice(0, 92), slice(92, 108), slice(108, 200)]
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="boundary")
 def test_an_image_smaller_than_a_tile_lies_in_its_middle() -> None:
     (tile,) = preparation.tiles(np.ones((11, 20, 30), bool))
     assert tile.start == (5 - 21, 10 - 42, 15 - 46)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_tiles_without_tissue_are_left_out() -> None:
     seen = np.zeros((42, 84, 200), bool)
     seen[3, 3, 3] = True
     assert [tile.start for tile in preparation.tiles(seen)] == [(0, 0, 0)]
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 @pytest.mark.parametrize("size", [(1, 1, 1), (11, 20, 30), (56, 158, 193), (42, 84, 92), (100, 90, 250)])
 def test_the_lesion_network_answers_for_what_it_was_shown(size: tuple[int, int, int]) -> None:
     """Take the middle of each input for its answer: put together, that is the image again."""
@@ -135,6 +147,7 @@ def test_the_lesion_network_answers_for_what_it_was_shown(size: tuple[int, int, 
     assert np.array_equal(put_together, image)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="boundary")
 def test_the_lesion_network_sees_around_its_tile_and_zeros_beyond_the_image() -> None:
     image = np.ones((60, 120, 120), np.float32)
     first = preparation.tiles(np.ones(image.shape, bool))[0]
@@ -146,6 +159,7 @@ def test_the_lesion_network_sees_around_its_tile_and_zeros_beyond_the_image() ->
 # --- the view of a liver -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_outside_of_the_liver_it_is_dark() -> None:
     hu = np.full((30, 100, 100), 60, np.int16)
     liver = np.zeros(hu.shape, bool)
@@ -160,6 +174,7 @@ def test_outside_of_the_liver_it_is_dark() -> None:
     assert view.seen[0, 17, 17]
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="boundary")
 @pytest.mark.parametrize("place", [(0, 0, 0), (29, 99, 99), (15, 50, 50)])
 def test_a_liver_of_one_voxel_is_still_shown(place: tuple[int, int, int]) -> None:
     """A fifth of a voxel of the network's grid: nothing to find, but nothing breaks."""
@@ -171,6 +186,7 @@ def test_a_liver_of_one_voxel_is_still_shown(place: tuple[int, int, int]) -> Non
     assert preparation.tiles(view.seen)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_the_view_is_a_window_of_the_whole() -> None:
     rng = np.random.default_rng(8)
     hu = rng.integers(-300, 300, (40, 80, 90)).astype(np.int16)
@@ -182,6 +198,7 @@ def test_the_view_is_a_window_of_the_whole() -> None:
     assert np.allclose(view.image[view.seen], whole[view.window][view.seen], atol=1e-5)
 
 
+@pytest.mark.verifies("SRS-062", level="unit", technique="boundary")
 def test_no_probability_no_outline() -> None:
     resampling = Resampling.to_spacing((10, 10, 10), (3.0, 1.0, 1.0), (3.0, 3.0, 3.0))
     window = (slice(0, 10), slice(0, 4), slice(0, 4))

@@ -79,12 +79,14 @@ def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return float(2 * (one & other).sum() / (one.sum() + other.sum()))
 
 
+@pytest.mark.verifies("SRS-065", level="integration", technique="real-data")
 def test_the_liver_is_drawn_as_promised(case: Case) -> None:
     drawn, true = case.result.labels > 0, case.truth > 0
     assert _dice(drawn, true) >= 0.965
     assert drawn.sum() * case.voxel_ml == pytest.approx(true.sum() * case.voxel_ml, rel=0.02)
 
 
+@pytest.mark.verifies("SRS-065", level="integration", technique="real-data")
 def test_its_lesions_are_drawn_as_promised(case: Case) -> None:
     drawn, true = case.result.labels == 2, case.truth == 2
     assert _dice(drawn, true) >= 0.87
@@ -95,6 +97,7 @@ def _where_lesions_are(case: Case) -> tuple[Float, Float]:
     return max(case.recorder.seen["lesion"], key=lambda seen: float((seen[1] > 0.5).sum()))
 
 
+@pytest.mark.verifies("SRS-064", level="integration", technique="oracle")
 @pytest.mark.parametrize("network", ["liver", "lesion"])
 def test_probabilities_are_those_of_the_original(case: Case, network: str) -> None:
     batch, answer = case.recorder.seen["liver"][0] if network == "liver" else _where_lesions_are(case)

@@ -23,6 +23,7 @@ def _centre(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray
     return np.argwhere(mask).mean(axis=0) * spacing
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_a_larger_voxel_is_the_average_of_what_it_covers() -> None:
     matrix = weights(6, 2, 1 / 3)
     assert np.allclose(matrix, [[1 / 3] * 3 + [0] * 3, [0] * 3 + [1 / 3] * 3])
@@ -30,15 +31,18 @@ def test_a_larger_voxel_is_the_average_of_what_it_covers() -> None:
     assert np.allclose(weights(5, 2, 0.4), [[0.4, 0.4, 0.2, 0, 0], [0, 0, 0.2, 0.4, 0.4]])
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_a_smaller_voxel_lies_on_the_line_between_its_neighbours_and_fades_into_zeros() -> None:
     assert np.allclose(weights(2, 4, 2.0), [[0.75, 0], [0.75, 0.25], [0.25, 0.75], [0, 0.75]])
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="boundary")
 def test_beyond_the_image_are_zeros() -> None:
     # Five voxels of 1 mm in two of 3 mm: half a millimetre is missing on either side.
     assert np.allclose(weights(5, 2, 1 / 3).sum(axis=1), 2.5 / 3)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="property")
 @given(length=st.integers(1, 2000), zoom=st.floats(0.05, 20))
 def test_a_new_grid_covers_the_old_one_and_no_voxel_more(length: int, zoom: float) -> None:
     count = new_length(length, zoom)
@@ -46,10 +50,12 @@ def test_a_new_grid_covers_the_old_one_and_no_voxel_more(length: int, zoom: floa
     assert count == 1 or count - 1 < length * zoom
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="boundary")
 def test_rounding_noise_of_a_spacing_adds_no_voxel() -> None:
     assert new_length(163, 3.0000000001 / 3.0) == 163
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="property")
 @settings(max_examples=60, deadline=None)
 @given(
     size=st.tuples(*[st.integers(1, 24)] * 3),
@@ -67,6 +73,7 @@ def test_a_constant_comes_back_as_it_was(
     assert np.allclose(back, 0.75, atol=1e-6)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("grid", GRIDS)
 def test_a_window_is_cut_from_the_whole(spacing: tuple[float, float, float], grid: tuple[float, float, float]) -> None:
@@ -77,6 +84,7 @@ def test_a_window_is_cut_from_the_whole(spacing: tuple[float, float, float], gri
     assert np.allclose(resampling.forward(volume, window), resampling.forward(volume)[window], atol=1e-5)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_a_transform_sees_the_original_voxels() -> None:
     volume = np.zeros((40, 6, 6), np.int16)
     volume[:, :3] = 3000
@@ -85,6 +93,7 @@ def test_a_transform_sees_the_original_voxels() -> None:
     assert clipped[:, 1].max() == pytest.approx(50)
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="phantom")
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize(("order", "signs"), ALL)
@@ -112,6 +121,7 @@ def test_a_mark_returns_to_its_place(
     assert (np.abs(_centre(found, spacing) - _centre(mark > 0, spacing)) <= allowed).all()
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="property")
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), spacing=st.sampled_from(SPACINGS), grid=st.sampled_from(GRIDS))
 def test_boxes_are_mapped_without_loss(
@@ -129,6 +139,7 @@ def test_boxes_are_mapped_without_loss(
     assert all(0 <= part.start < part.stop <= n for part, n in zip(back, size, strict=True))
 
 
+@pytest.mark.verifies("SRS-060", level="unit", technique="example")
 def test_slabs_cover_a_box_once() -> None:
     box = (slice(3, 150), slice(2, 5), slice(0, 4))
     seen = np.zeros((160, 6, 6), int)

@@ -51,6 +51,7 @@ def _volume(shape: tuple[int, int, int]) -> tuple[NDArray[np.int16], NDArray[np.
     return hu.astype(np.int16), labels
 
 
+@pytest.mark.verifies("SRS-060", level="integration", technique="phantom")
 @pytest.mark.parametrize(("order", "signs"), [ALL[0], ALL[21], ALL[30], ALL[47]])
 def test_liver_and_lesion_are_found_in_place(manifest: Manifest, tmp_path: Path, order: Order, signs: Signs) -> None:
     hu, truth = _volume((40, 64, 64))
@@ -60,6 +61,7 @@ def test_liver_and_lesion_are_found_in_place(manifest: Manifest, tmp_path: Path,
         assert 2 * (one & other).sum() / (one.sum() + other.sum()) > least
 
 
+@pytest.mark.verifies("SRS-060", level="integration", technique="boundary")
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 70, 90), (150, 20, 20)])
 @pytest.mark.parametrize("value", [0, -1000])
 def test_any_size_and_nothing_in_it(
@@ -70,6 +72,7 @@ def test_any_size_and_nothing_in_it(
     assert not result.labels.any()
 
 
+@pytest.mark.verifies("SRS-060", level="integration", technique="example")
 def test_each_label_lies_inside_the_one_before(manifest: Manifest) -> None:
     def run(network: str, batch: Float) -> Float:
         answer = np.ones((1, 2, *batch.shape[2:]), np.float32)
@@ -81,6 +84,7 @@ def test_each_label_lies_inside_the_one_before(manifest: Manifest) -> None:
     assert not (labels.labels == 1).any()
 
 
+@pytest.mark.verifies("SRS-060", level="integration", technique="bad-input")
 def test_a_network_of_another_shape_is_refused(manifest: Manifest) -> None:
     network = manifest.networks["tiny"].model_copy(update={"output_shape": (1, 1, 20, 32, 32)})
     wrong = manifest.model_copy(update={"networks": {"tiny": network}})

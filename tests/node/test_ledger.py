@@ -22,12 +22,14 @@ def note(reason: Reason) -> Note:
     return Note(reason=reason, text="because")
 
 
+@pytest.mark.verifies("SRS-123", level="unit", technique="boundary")
 def test_a_study_is_quiet_only_after_its_last_image(ledger: Ledger) -> None:
     ledger.register({"a": STUDY, "b": STUDY})
     assert ledger.quiet_studies(60) == []
     assert ledger.quiet_studies(0) == [STUDY]
 
 
+@pytest.mark.verifies("SRS-123", level="unit", technique="example")
 def test_a_reading_begins_once_until_more_images_come(ledger: Ledger) -> None:
     ledger.register({"a": STUDY})
     assert ledger.begin(STUDY, "sha256:0", ledger.last_arrival(STUDY)) == 1
@@ -40,6 +42,7 @@ def test_a_reading_begins_once_until_more_images_come(ledger: Ledger) -> None:
     assert ledger.begin(STUDY, "sha256:1", ledger.last_arrival(STUDY)) == 2
 
 
+@pytest.mark.verifies("SRS-125", level="unit", technique="example")
 def test_a_repeated_registration_changes_nothing(ledger: Ledger) -> None:
     ledger.register({"a": STUDY})
     ledger.settle(["a"], {})
@@ -49,6 +52,7 @@ def test_a_repeated_registration_changes_nothing(ledger: Ledger) -> None:
     assert [(c.state, c.count) for c in status.instances] == [(InstanceState.IN_RESULT, 1)]
 
 
+@pytest.mark.verifies("SRS-125", level="unit", technique="example")
 def test_every_instance_is_counted_with_its_reason(ledger: Ledger) -> None:
     names = {f"n{i:04}": STUDY for i in range(1200)}
     ledger.register(names)
@@ -65,12 +69,14 @@ def test_every_instance_is_counted_with_its_reason(ledger: Ledger) -> None:
     assert "broken" not in ledger.instances_of(STUDY)
 
 
+@pytest.mark.verifies("SRS-129", level="unit", technique="example")
 def test_an_own_result_opens_no_study(ledger: Ledger) -> None:
     ledger.set_aside_instance("seg", note(Reason.OWN_RESULT))
     assert ledger.quiet_studies(0) == []
     assert ledger.known(["seg"]) == {"seg"}
 
 
+@pytest.mark.verifies("SRS-130", level="unit", technique="example")
 def test_a_new_reading_supersedes_what_was_owed(ledger: Ledger) -> None:
     ledger.register({"a": STUDY})
     ledger.owe("r1", STUDY, {"SEG": "k1", "SR": "k2"}, ["pacs"])
@@ -83,6 +89,7 @@ def test_a_new_reading_supersedes_what_was_owed(ledger: Ledger) -> None:
     assert ledger.owed("r2", "pacs") == {"SEG": "k3", "SR": "k4"}
 
 
+@pytest.mark.verifies("SRS-127", level="unit", technique="example")
 def test_only_an_ended_study_is_opened_again(ledger: Ledger) -> None:
     assert not ledger.reopen(STUDY)
     ledger.register({"a": STUDY})
@@ -93,6 +100,7 @@ def test_only_an_ended_study_is_opened_again(ledger: Ledger) -> None:
     assert ledger.quiet_studies(0) == [STUDY]
 
 
+@pytest.mark.verifies("SRS-130", level="unit", technique="example")
 def test_the_first_record_of_a_reading_stands(ledger: Ledger) -> None:
     ledger.add_reading("r1", "p", STUDY, "k1", "c1")
     first = ledger.reading("r1")
@@ -103,5 +111,16 @@ def test_the_first_record_of_a_reading_stands(ledger: Ledger) -> None:
         ledger.reading("r2")
 
 
+@pytest.mark.verifies("SRS-125", level="unit", technique="boundary")
 def test_an_unknown_study_has_no_status(ledger: Ledger) -> None:
     assert ledger.status("2.25.404") is None
+
+
+@pytest.mark.verifies("SRS-139", level="unit", technique="example")
+def test_the_time_of_each_step_is_kept(ledger: Ledger) -> None:
+    ledger.register({"a": STUDY})
+    ledger.took(STUDY, {"gather": 1.0, "infer": 40.0})
+    ledger.took(STUDY, {"infer": 42.0})
+    status = ledger.status(STUDY)
+    assert status is not None
+    assert status.seconds == {"gather": 1.0, "infer": 42.0}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.verifies("SRS-148", level="integration", technique="adversarial")
+
 _PROGRAM = """
 import logging, sys, warnings
 import pydicom, structlog

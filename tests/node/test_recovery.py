@@ -36,6 +36,7 @@ def site(tmp_path: Path, peer: Pacs) -> Site:
     return make_site(tmp_path, write_tiny_model(tmp_path / "models"), {"pacs": peer.destination})
 
 
+@pytest.mark.verifies("SRS-121", level="system", technique="fault-injection")
 @pytest.mark.parametrize("moment", [pytest.param(m, marks=[] if m in SAMPLE else [pytest.mark.slow]) for m in MOMENTS])
 def test_a_killed_node_goes_on_and_the_result_arrives_once(
     moment: str, site: Site, peer: Pacs, images: list[Path]

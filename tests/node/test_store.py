@@ -7,6 +7,7 @@ import pytest
 from node.store import ArtefactMissingError, Store, write_durably
 
 
+@pytest.mark.verifies("SRS-133", level="unit", technique="example")
 def test_equal_bytes_are_one_artefact(tmp_path: Path) -> None:
     store = Store(tmp_path)
     key = store.put(b"bytes")
@@ -16,6 +17,7 @@ def test_equal_bytes_are_one_artefact(tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 
 
+@pytest.mark.verifies("SRS-133", level="unit", technique="fault-injection")
 def test_damage_is_noticed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     key = store.put(b"bytes")
@@ -24,6 +26,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
         store.get(key)
 
 
+@pytest.mark.verifies("SRS-133", level="unit", technique="bad-input")
 def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
     for key in ("../etc/passwd", "sha256:12", "sha256:" + "G" * 64):
         with pytest.raises(ValueError, match="not a store key"):
@@ -32,6 +35,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
         Store(tmp_path).get("sha256:" + "0" * 64)
 
 
+@pytest.mark.verifies("SRS-133", level="unit", technique="example")
 def test_a_taken_name_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "name"
     assert write_durably(path, b"one")
@@ -40,6 +44,7 @@ def test_a_taken_name_is_left_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["name"]
 
 
+@pytest.mark.verifies("SRS-133", level="unit", technique="fault-injection")
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_durably(tmp_path / "name", "text")  # type: ignore[arg-type]

@@ -60,6 +60,7 @@ def result(pacs: Orthanc, modality: str) -> bytes:
     return pacs.file(instance)
 
 
+@pytest.mark.verifies("SRS-054", "SRS-095", "SRS-110", level="system", technique="real-data")
 def test_one_seg_and_one_sr_come_back_into_the_patients_own_study(pacs: Orthanc, source: Path) -> None:
     image = pydicom.dcmread(next((source / "ct").glob("*.dcm")), stop_before_pixels=True)
     assert len(pacs.get("/studies")) == 1
@@ -70,6 +71,7 @@ def test_one_seg_and_one_sr_come_back_into_the_patients_own_study(pacs: Orthanc,
         assert "NOT FOR CLINICAL USE" in dataset.SeriesDescription
 
 
+@pytest.mark.verifies("SRS-104", level="system", technique="oracle")
 def test_dciodvfy_accepts_both(pacs: Orthanc, tmp_path: Path) -> None:
     validator = Path(sys.executable).parent / "dciodvfy"
     for modality in ("SEG", "SR"):
@@ -79,6 +81,7 @@ def test_dciodvfy_accepts_both(pacs: Orthanc, tmp_path: Path) -> None:
         assert "Error" not in output.stderr + output.stdout, output.stderr
 
 
+@pytest.mark.verifies("SRS-062", "SRS-065", "SRS-090", level="system", technique="real-data")
 def test_the_outlines_are_the_liver_and_its_lesions(pacs: Orthanc, source: Path) -> None:
     """Accuracy as it arrives in the PACS. The case may be among the networks' training data."""
     truth = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(source / "labels.nii.gz"))
@@ -99,6 +102,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
+@pytest.mark.verifies("SRS-024", level="system", technique="real-data")
 def test_results_that_come_back_start_nothing(pacs: Orthanc, site: Site, source: Path, tmp_path: Path) -> None:
     image = pydicom.dcmread(next((source / "ct").glob("*.dcm")), stop_before_pixels=True)
     paths = []
@@ -118,6 +122,7 @@ def test_results_that_come_back_start_nothing(pacs: Orthanc, site: Site, source:
     assert [r.attempts for r in status.results] == [1, 1]
 
 
+@pytest.mark.verifies("SRS-017", "SRS-040", "SRS-049", "SRS-148", level="system", technique="real-data")
 def test_no_identity_in_any_log_or_in_the_workflow_database(pacs: Orthanc, site: Site, source: Path) -> None:
     image = pydicom.dcmread(next((source / "ct").glob("*.dcm")), stop_before_pixels=True)
     secrets = [str(image.PatientName), str(image.StudyInstanceUID), str(image.SeriesInstanceUID), image.SOPInstanceUID]

@@ -74,12 +74,15 @@ def storescp(folder: Path, *options: str) -> Iterator[int]:
         process.wait()
 
 
+@pytest.mark.verifies("SRS-008", level="system", technique="oracle")
 def test_echoscu(port):
     result = run("echoscu", "-v", HOST, port)
     assert result.returncode == 0
     assert "Success" in result.stdout + result.stderr
 
 
+@pytest.mark.verifies("SRS-002", "SRS-008", level="system", technique="oracle")
+@pytest.mark.verifies("SRS-002", "SRS-008", level="system", technique="real-data")
 @pytest.mark.data
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI", "ignore:Expected explicit VR, but found implicit VR")
 def test_dcmsend_leaves_with_us_what_it_leaves_with_its_own_receiver(port, inbox, tmp_path, study):
@@ -103,6 +106,7 @@ def test_dcmsend_leaves_with_us_what_it_leaves_with_its_own_receiver(port, inbox
     assert len({syntax for syntax, _ in ours}) >= 12
 
 
+@pytest.mark.verifies("SRS-001", "SRS-002", level="system", technique="example")
 def test_storescu_eight_times_at_once_loses_nothing(port, inbox, tmp_path):
     folders = [tmp_path / f"source-{number}" for number in range(8)]
     paths = [path for number, folder in enumerate(folders) for path in write_slices(folder, f"dcmtk-{number}", 25)]
@@ -114,6 +118,7 @@ def test_storescu_eight_times_at_once_loses_nothing(port, inbox, tmp_path):
     assert sorted(encoded(inbox.path(name)) for name in inbox.scan()) == sorted(encoded(path) for path in paths)
 
 
+@pytest.mark.verifies("SRS-005", "SRS-006", level="system", technique="boundary")
 def test_storescu_is_told_why_it_is_refused(tmp_path):
     (path,) = write_slices(tmp_path / "source", "dcmtk", 1)
     settings = ReceiverSettings(root=tmp_path / "inbox", low_water_bytes=1 << 60, host=HOST, port=0)
@@ -126,6 +131,7 @@ def test_storescu_is_told_why_it_is_refused(tmp_path):
     assert list(Inbox(tmp_path / "inbox", 0).scan()) == []
 
 
+@pytest.mark.verifies("SRS-014", "SRS-016", level="system", technique="real-data")
 @pytest.mark.data
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI", "ignore:Expected explicit VR, but found implicit VR")
 @pytest.mark.filterwarnings("ignore:Incorrect value for Specific Character Set")

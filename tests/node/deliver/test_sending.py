@@ -16,6 +16,7 @@ def outcomes(delivery: Delivery) -> list[Outcome]:
     return [each.outcome for each in delivery.objects]
 
 
+@pytest.mark.verifies("SRS-110", level="integration", technique="example")
 def test_confirmed_means_that_each_was_answered_with_success(tmp_path):
     paths = write_slices(tmp_path, "deliver", 2)
     with pacs() as peer:
@@ -25,6 +26,7 @@ def test_confirmed_means_that_each_was_answered_with_success(tmp_path):
     assert delivery.to_retry == delivery.for_a_person == ()
 
 
+@pytest.mark.verifies("SRS-110", "SRS-111", level="integration", technique="boundary")
 @pytest.mark.parametrize(
     ("status", "outcome", "code"),
     [
@@ -57,6 +59,7 @@ def test_a_status_is_success_or_a_named_outcome(tmp_path, status, outcome, code)
     assert "PHANTOM" not in str(logs) + delivery.model_dump_json(), "the peer's comment quotes a patient"
 
 
+@pytest.mark.verifies("SRS-114", level="integration", technique="example")
 def test_one_object_that_is_refused_does_not_hold_up_the_others(tmp_path):
     paths = write_slices(tmp_path, "deliver", 3)
     with pacs(lambda number: [0xC000, 0xA700, 0x0000][number]) as peer:
@@ -67,6 +70,7 @@ def test_one_object_that_is_refused_does_not_hold_up_the_others(tmp_path):
     assert not delivery.confirmed
 
 
+@pytest.mark.verifies("SRS-112", level="integration", technique="fault-injection")
 def test_repeating_what_is_left_ends_in_confirmation_and_sends_nothing_twice(tmp_path):
     paths = write_slices(tmp_path, "deliver", 6)
     answers = iter([0xA700, 0, None, 0, 0xA700, 0, 0, 0, 0])
@@ -81,6 +85,7 @@ def test_repeating_what_is_left_ends_in_confirmation_and_sends_nothing_twice(tmp
         assert len(peer.received) == 6
 
 
+@pytest.mark.verifies("SRS-111", "SRS-112", level="integration", technique="fault-injection")
 def test_a_destination_that_is_down_is_tried_again_later(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -90,6 +95,7 @@ def test_a_destination_that_is_down_is_tried_again_later(tmp_path):
     assert {each.code for each in delivery.objects} == {"no-association"}
 
 
+@pytest.mark.verifies("SRS-111", level="integration", technique="fault-injection")
 def test_a_destination_that_hangs_gives_up_soon(tmp_path):
     paths = write_slices(tmp_path, "deliver", 20)
 
@@ -104,6 +110,7 @@ def test_a_destination_that_hangs_gives_up_soon(tmp_path):
     assert delivery.to_retry == tuple(paths)
 
 
+@pytest.mark.verifies("SRS-111", level="integration", technique="example")
 def test_what_needs_a_person_is_not_retried(tmp_path):
     paths = write_slices(tmp_path, "deliver", 1)
     with pacs(echo_only=True) as peer:
@@ -113,21 +120,25 @@ def test_what_needs_a_person_is_not_retried(tmp_path):
     assert delivery.to_retry == ()
 
 
+@pytest.mark.verifies("SRS-110", level="unit", technique="boundary")
 def test_nothing_owed_is_confirmed():
     nobody = Destination(ae_title="PACS", host="127.0.0.1", port=9)
     assert deliver([], nobody).confirmed
 
 
+@pytest.mark.verifies("SRS-111", level="unit", technique="consistency")
 def test_every_failure_has_an_outcome():
     assert set(_FAILURES) == set(Failure)
 
 
+@pytest.mark.verifies("SRS-118", level="unit", technique="example")
 def test_a_delivery_is_a_plain_value(tmp_path):
     with pacs(lambda number: [0, 0xB000][number]) as peer:
         delivery = deliver(write_slices(tmp_path, "deliver", 2), peer.destination)
     assert Delivery.model_validate(json.loads(delivery.model_dump_json())) == delivery
 
 
+@pytest.mark.verifies("SRS-112", level="unit", technique="boundary")
 def test_the_delay_doubles_up_to_a_limit():
     assert [next_delay_s(attempt) for attempt in range(1, 9)] == [10, 20, 40, 80, 160, 320, 640, 900]
     assert next_delay_s(0) == 10

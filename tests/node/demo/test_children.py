@@ -14,6 +14,8 @@ import pytest
 
 from node.demo.children import Child, free_port
 
+pytestmark = pytest.mark.verifies("SRS-168", level="integration", technique="example")
+
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 STUBBORN = [
     sys.executable,

@@ -10,6 +10,8 @@ from PIL import Image
 from node.demo.drawing import Picture, View, body_box
 from node.demo.images import Plane
 
+pytestmark = pytest.mark.verifies("SRS-162", level="unit", technique="phantom")
+
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 RED = (255, 0, 0)
 

@@ -34,10 +34,12 @@ def put(synthetic: SyntheticStudy, target: Path, number: int = 0, **changes: obj
     return target
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="boundary")
 def test_an_empty_folder_holds_nothing(folder: Path) -> None:
     assert imported(folder) == Imported((), {})
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="bad-input")
 def test_what_is_no_dicom_is_left_out_and_counted(synthetic: SyntheticStudy, folder: Path) -> None:
     (folder / "readme.txt").write_text("not an image, but long enough to hold a preamble" * 10)
     (folder / "zeros.bin").write_bytes(bytes(4096))
@@ -55,6 +57,7 @@ def test_what_is_no_dicom_is_left_out_and_counted(synthetic: SyntheticStudy, fol
     assert sum(found.ignored.values()) == 7
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="example")
 def test_nested_folders_are_searched(synthetic: SyntheticStudy, folder: Path) -> None:
     for number in range(3):
         put(synthetic, folder / "A" / f"B{number}" / "IM0001", number)
@@ -67,6 +70,7 @@ def test_nested_folders_are_searched(synthetic: SyntheticStudy, folder: Path) ->
     assert study.date == "20240131"
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="adversarial")
 def test_a_link_that_leads_back_ends_the_search(synthetic: SyntheticStudy, folder: Path) -> None:
     put(synthetic, folder / "image")
     (folder / "round").symlink_to(folder, target_is_directory=True)
@@ -75,6 +79,7 @@ def test_a_link_that_leads_back_ends_the_search(synthetic: SyntheticStudy, folde
     assert len(imported(folder).studies[0].files) == 1
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="example")
 def test_a_dicomdir_is_left_out(synthetic: SyntheticStudy, folder: Path) -> None:
     directory = Dataset()
     directory.file_meta = FileMetaDataset()
@@ -88,6 +93,7 @@ def test_a_dicomdir_is_left_out(synthetic: SyntheticStudy, folder: Path) -> None
     assert imported(folder).ignored == {importing.DICOMDIR: 1}
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="example")
 def test_the_same_object_twice_is_one(synthetic: SyntheticStudy, folder: Path) -> None:
     put(synthetic, folder / "1")
     put(synthetic, folder / "copy")
@@ -98,6 +104,7 @@ def test_the_same_object_twice_is_one(synthetic: SyntheticStudy, folder: Path) -
     assert found.ignored == {importing.REPEATED: 1}
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="example")
 def test_two_studies_are_told_apart_and_come_in_the_order_of_their_dates(
     synthetic: SyntheticStudy, folder: Path
 ) -> None:
@@ -108,6 +115,7 @@ def test_two_studies_are_told_apart_and_come_in_the_order_of_their_dates(
     assert [study.files for study in imported(folder).studies] == [(earlier,), (later,)]
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="example")
 def test_what_is_complete_is_not_touched(synthetic: SyntheticStudy, folder: Path) -> None:
     path = put(synthetic, folder / "image")
     before = path.read_bytes()
@@ -136,6 +144,7 @@ def blanked(synthetic: SyntheticStudy, folder: Path) -> None:
         dataset.save_as(path, enforce_file_format=False)
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="bad-input")
 def test_blank_uids_are_supplied_the_same_on_every_run(synthetic: SyntheticStudy, folder: Path) -> None:
     blanked(synthetic, folder)
 
@@ -155,6 +164,7 @@ def test_blank_uids_are_supplied_the_same_on_every_run(synthetic: SyntheticStudy
     assert len(set(study.instances)) == 4
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="bad-input")
 def test_blank_uids_do_not_join_the_studies_of_two_patients(synthetic: SyntheticStudy, folder: Path) -> None:
     for number, patient in enumerate(("PHANTOM-1", "PHANTOM-2")):
         put(synthetic, folder / patient, number, StudyInstanceUID="", PatientID=patient)
@@ -162,6 +172,7 @@ def test_blank_uids_do_not_join_the_studies_of_two_patients(synthetic: Synthetic
     assert len(imported(folder).studies) == 2
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="example")
 def test_other_content_gets_another_uid(synthetic: SyntheticStudy, folder: Path) -> None:
     """The UID must not be one that name and date could be guessed from: equal headers, other pixels."""
     first = put(synthetic, folder / "a", 0, StudyInstanceUID="")
@@ -173,6 +184,7 @@ def test_other_content_gets_another_uid(synthetic: SyntheticStudy, folder: Path)
     assert imported(folder).studies[0].uid != uid
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="bad-input")
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
 def test_a_data_set_without_file_header_gets_one(synthetic: SyntheticStudy, folder: Path, syntax: str) -> None:
     dataset = dcmread(synthetic.images[0])
@@ -190,6 +202,7 @@ def test_a_data_set_without_file_header_gets_one(synthetic: SyntheticStudy, fold
     assert study.supplied == 0
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="real-data")
 @pytest.mark.data
 def test_a_published_sample_with_blank_uids_keeps_its_compressed_pixels(study: StudyFinder, tmp_path: Path) -> None:
     source = study("ct-body-j2k")
@@ -205,6 +218,7 @@ def test_a_published_sample_with_blank_uids_keeps_its_compressed_pixels(study: S
     assert mended.PixelData == original.PixelData
 
 
+@pytest.mark.verifies("SRS-167", level="unit", technique="real-data")
 @pytest.mark.data
 def test_a_folder_of_every_kind_of_file_is_sorted_without_falling(study: StudyFinder, tmp_path: Path) -> None:
     folder = tmp_path / "many"

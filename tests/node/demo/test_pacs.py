@@ -16,6 +16,8 @@ from node.demo.pacs import BuiltInPacs, NotRoutedError, Pacs, account
 from node.net import Destination, Failure, echo, send
 from tests.node.demo.objects import SyntheticStudy
 
+pytestmark = pytest.mark.verifies("SRS-169", level="integration", technique="example")
+
 Opener = Callable[[Path, Destination], Pacs]
 
 
@@ -160,3 +162,12 @@ def test_none_taken_is_an_error_and_all_taken_is_nothing_to_say() -> None:
     assert account(2, 5, "status 0xA700") == "2 of 5 objects were not taken (status 0xA700)."
     with pytest.raises(NotRoutedError, match="5 of 5"):
         account(5, 5)
+
+
+def test_orthanc_is_found_where_the_system_finds_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "Orthanc"
+    program.touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_orthanc() != program, "it is no program"
+    program.chmod(0o755)
+    assert find_orthanc() == program

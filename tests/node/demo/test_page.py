@@ -73,6 +73,7 @@ def plain(synthetic: SyntheticStudy, tmp_path_factory: pytest.TempPathFactory) -
     return page(synthetic, tmp_path_factory.mktemp("page"))
 
 
+@pytest.mark.verifies("SRS-161", level="integration", technique="example")
 def test_the_numbers_are_those_of_the_report(plain: tuple[str, Reader]) -> None:
     _, reader = plain
 
@@ -90,6 +91,7 @@ def test_the_numbers_are_those_of_the_report(plain: tuple[str, Reader]) -> None:
     assert "sha256=ffffffffffff…" in reader.text
 
 
+@pytest.mark.verifies("SRS-161", level="integration", technique="example")
 def test_it_says_what_it_is_not(plain: tuple[str, Reader]) -> None:
     _, reader = plain
 
@@ -97,6 +99,7 @@ def test_it_says_what_it_is_not(plain: tuple[str, Reader]) -> None:
     assert "NOT FOR CLINICAL USE" in reader.text
 
 
+@pytest.mark.verifies("SRS-161", "SRS-163", level="integration", technique="adversarial")
 def test_notes_are_shown_with_their_code_and_escaped(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     html, reader = page(synthetic, tmp_path, remarks=["UIDs were supplied."])
 
@@ -106,6 +109,7 @@ def test_notes_are_shown_with_their_code_and_escaped(synthetic: SyntheticStudy, 
     assert "to say & <b>escape</b>." in reader.text
 
 
+@pytest.mark.verifies("SRS-163", level="integration", technique="adversarial")
 def test_no_name_appears_and_of_the_patient_id_only_the_end(
     synthetic: SyntheticStudy, plain: tuple[str, Reader]
 ) -> None:
@@ -116,6 +120,7 @@ def test_no_name_appears_and_of_the_patient_id_only_the_end(
     assert str(synthetic.headers[0].StudyInstanceUID) not in html
 
 
+@pytest.mark.verifies("SRS-163", level="integration", technique="boundary")
 def test_a_short_patient_id_is_hidden_whole(tmp_path: Path) -> None:
     _, reader = page(objects.write_study(tmp_path / "study", patient_id="4711"), tmp_path)
 
@@ -123,6 +128,7 @@ def test_a_short_patient_id_is_hidden_whole(tmp_path: Path) -> None:
     assert "4711" not in reader.text
 
 
+@pytest.mark.verifies("SRS-163", level="integration", technique="adversarial")
 def test_a_hostile_description_is_text(tmp_path: Path) -> None:
     study = objects.write_study(tmp_path / "study")
     for path in study.images:
@@ -135,6 +141,7 @@ def test_a_hostile_description_is_text(tmp_path: Path) -> None:
     assert "<script" not in html
 
 
+@pytest.mark.verifies("SRS-163", level="integration", technique="example")
 def test_it_needs_nothing_but_itself(plain: tuple[str, Reader]) -> None:
     html, reader = plain
 
@@ -148,6 +155,7 @@ def amber(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return (red - blue > 120) & (green - blue > 60)
 
 
+@pytest.mark.verifies("SRS-162", level="integration", technique="phantom")
 def test_a_lesion_is_drawn_where_it_is(plain: tuple[str, Reader]) -> None:
     """The overview shows the slice with most liver; all are equal here, so it is the first, without a lesion."""
     _, reader = plain
@@ -165,6 +173,7 @@ def test_a_lesion_is_drawn_where_it_is(plain: tuple[str, Reader]) -> None:
     assert (rows.min() + rows.max()) / 2 == pytest.approx((drawn.shape[0] - 1) / 2, abs=2)
 
 
+@pytest.mark.verifies("SRS-162", level="integration", technique="phantom")
 def test_the_picture_is_the_same_when_the_patient_lay_the_other_way_round(tmp_path: Path) -> None:
     straight = page(objects.write_study(tmp_path / "a"), tmp_path)[1].pictures()[1].astype(int)
     turned = page(objects.write_study(tmp_path / "b", orientation=(-1, 0, 0, 0, 1, 0)), tmp_path)[1].pictures()[1]
@@ -173,6 +182,7 @@ def test_the_picture_is_the_same_when_the_patient_lay_the_other_way_round(tmp_pa
     assert np.abs(straight - turned).max() > 50
 
 
+@pytest.mark.verifies("SRS-161", level="integration", technique="boundary")
 def test_a_study_without_lesions_says_that_it_was_searched(tmp_path: Path) -> None:
     _, reader = page(objects.write_study(tmp_path / "study", lesions=0), tmp_path)
 
@@ -181,6 +191,7 @@ def test_a_study_without_lesions_says_that_it_was_searched(tmp_path: Path) -> No
     assert not any(amber(picture).any() for picture in reader.pictures())
 
 
+@pytest.mark.verifies("SRS-166", level="integration", technique="phantom")
 def test_measured_stands_beside_true(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     # L01's long axis lies in slice 2, rows 20 to 29, column 14.
     there = TrueLesion("A", 4.8, 37.5, (28.0, 98.0, 10.0))
@@ -197,6 +208,7 @@ def test_measured_stands_beside_true(synthetic: SyntheticStudy, tmp_path: Path) 
     assert "PHANTOM: a drawn patient, no person" in reader.text
 
 
+@pytest.mark.verifies("SRS-162", level="integration", technique="bad-input")
 def test_images_that_are_not_there_are_an_error(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     study = Study("Study", synthetic.images[1:], [synthetic.seg, synthetic.sr], {})
 
@@ -204,6 +216,7 @@ def test_images_that_are_not_there_are_an_error(synthetic: SyntheticStudy, tmp_p
         write_page([study], tmp_path / "report.html")
 
 
+@pytest.mark.verifies("SRS-161", level="integration", technique="boundary")
 def test_what_does_not_fit_on_the_sheet_is_counted(
     synthetic: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +229,7 @@ def test_what_does_not_fit_on_the_sheet_is_counted(
     assert [row[0] for row in reader.cells] == ["Lesion", "L01"]
 
 
+@pytest.mark.verifies("SRS-162", level="integration", technique="example")
 def test_front_and_back_are_doubted_where_the_report_doubts_them(tmp_path: Path) -> None:
     study = objects.write_study(tmp_path / "study", notes=("[ap-mirrored-corrected] The spine lies in front.",))
 
@@ -225,6 +239,7 @@ def test_front_and_back_are_doubted_where_the_report_doubts_them(tmp_path: Path)
     assert "which the pixels contradict" in reader.text
 
 
+@pytest.mark.verifies("SRS-161", level="integration", technique="example")
 def test_two_studies_are_two_sheets(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     studies = [Study(title, synthetic.images, [synthetic.seg, synthetic.sr], {}) for title in ("Visit 2", "Visit 1")]
 

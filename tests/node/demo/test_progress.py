@@ -9,6 +9,8 @@ from node.demo.progress import Journey, LiveDisplay, PlainDisplay, display, step
 from node.ledger import InstanceState, StudyState, StudyStatus
 from node.ledger.status import InstanceCount
 
+pytestmark = pytest.mark.verifies("SRS-169", level="unit", technique="example")
+
 
 def status(state: StudyState, *, quiet_for: float = 60.0, count: int = 5, **changes: object) -> StudyStatus:
     instances = (InstanceCount(state=InstanceState.WAITING, reason="", text="", count=count),)

@@ -26,6 +26,7 @@ def changed(synthetic: SyntheticStudy, sr: Dataset, folder: Path) -> list[Path]:
     return [synthetic.seg, folder / "changed.dcm"]
 
 
+@pytest.mark.verifies("SRS-161", level="integration", technique="oracle")
 def test_every_value_is_what_the_objects_say(synthetic: SyntheticStudy) -> None:
     results = read_results([synthetic.sr, synthetic.seg])
 
@@ -49,6 +50,7 @@ def test_every_value_is_what_the_objects_say(synthetic: SyntheticStudy) -> None:
     assert set(results.images) == {header.SOPInstanceUID for header in synthetic.headers}
 
 
+@pytest.mark.verifies("SRS-161", level="integration", technique="oracle")
 def test_masks_are_the_segments_on_the_images_asked_for(synthetic: SyntheticStudy) -> None:
     results = read_results([synthetic.sr, synthetic.seg])
     _, masks = objects.volume(2)
@@ -58,27 +60,32 @@ def test_masks_are_the_segments_on_the_images_asked_for(synthetic: SyntheticStud
     assert np.array_equal(results.mask([2, 3], uids[::-1]), (masks[1] | masks[2])[::-1])
 
 
+@pytest.mark.verifies("SRS-161", level="integration", technique="boundary")
 def test_a_study_without_lesions_is_read(tmp_path: Path) -> None:
     study = objects.write_study(tmp_path, lesions=0)
 
     assert read_results([study.seg, study.sr]).lesions == ()
 
 
+@pytest.mark.verifies("SRS-161", level="unit", technique="bad-input")
 def test_one_object_is_not_enough(synthetic: SyntheticStudy) -> None:
     with pytest.raises(ResultUnreadableError, match="expected one SEG and one SR"):
         read_results([synthetic.seg])
 
 
+@pytest.mark.verifies("SRS-161", level="unit", technique="bad-input")
 def test_two_reports_are_too_many(synthetic: SyntheticStudy) -> None:
     with pytest.raises(ResultUnreadableError, match="'SR': 2"):
         read_results([synthetic.seg, synthetic.sr, synthetic.sr])
 
 
+@pytest.mark.verifies("SRS-161", level="unit", technique="bad-input")
 def test_an_image_among_the_results_is_too_much(synthetic: SyntheticStudy) -> None:
     with pytest.raises(ResultUnreadableError, match="'CT': 1"):
         read_results([synthetic.seg, synthetic.sr, synthetic.images[0]])
 
 
+@pytest.mark.verifies("SRS-161", level="unit", technique="bad-input")
 def test_a_report_of_other_findings_than_the_segments_is_refused(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     sr = dcmread(synthetic.sr)
     for group in groups(sr)[1:]:
@@ -90,6 +97,7 @@ def test_a_report_of_other_findings_than_the_segments_is_refused(synthetic: Synt
         read_results(changed(synthetic, sr, tmp_path))
 
 
+@pytest.mark.verifies("SRS-161", level="unit", technique="bad-input")
 def test_a_segment_that_nobody_measured_is_refused(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     sr = dcmread(synthetic.sr)
     container = next(item for item in walk(sr) if item.ConceptNameCodeSequence[0].CodeValue == "126010")
@@ -99,6 +107,7 @@ def test_a_segment_that_nobody_measured_is_refused(synthetic: SyntheticStudy, tm
         read_results(changed(synthetic, sr, tmp_path))
 
 
+@pytest.mark.verifies("SRS-161", level="unit", technique="bad-input")
 def test_a_finding_with_another_segment_number_is_refused(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     sr = dcmread(synthetic.sr)
     segment = next(i for i in groups(sr)[1].ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "121191")
@@ -108,6 +117,7 @@ def test_a_finding_with_another_segment_number_is_refused(synthetic: SyntheticSt
         read_results(changed(synthetic, sr, tmp_path))
 
 
+@pytest.mark.verifies("SRS-161", level="unit", technique="bad-input")
 def test_a_diameter_in_another_unit_is_refused(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     sr = dcmread(synthetic.sr)
     number = next(i for i in groups(sr)[2].ContentSequence if i.ValueType == "NUM")
@@ -117,6 +127,7 @@ def test_a_diameter_in_another_unit_is_refused(synthetic: SyntheticStudy, tmp_pa
         read_results(changed(synthetic, sr, tmp_path))
 
 
+@pytest.mark.verifies("SRS-161", level="unit", technique="boundary")
 def test_a_missing_value_stays_missing(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     sr = dcmread(synthetic.sr)
     for number in (i for i in groups(sr)[1].ContentSequence if i.ValueType == "NUM"):

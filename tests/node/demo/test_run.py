@@ -44,6 +44,7 @@ def left_in(out: Path) -> list[str]:
     return sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
 
 
+@pytest.mark.verifies("SRS-160", level="integration", technique="bad-input")
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     status, said = demo(tmp_path / "missing", tmp_path / "out")
 
@@ -52,6 +53,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert left_in(tmp_path / "out") == []
 
 
+@pytest.mark.verifies("SRS-160", level="integration", technique="bad-input")
 def test_a_folder_without_dicom_is_named_with_what_was_in_it(folder: Path, tmp_path: Path) -> None:
     (folder / "letter.txt").write_text("Dear colleague")
     (folder / "nothing").touch()
@@ -62,6 +64,7 @@ def test_a_folder_without_dicom_is_named_with_what_was_in_it(folder: Path, tmp_p
     assert "no DICOM study in this folder; files left out: 1 empty, 1 not DICOM" in said
 
 
+@pytest.mark.verifies("SRS-160", level="integration", technique="bad-input")
 def test_the_study_is_not_its_own_prior(synthetic: SyntheticStudy, tmp_path: Path) -> None:
     folder = synthetic.seg.parent
 
@@ -71,6 +74,7 @@ def test_the_study_is_not_its_own_prior(synthetic: SyntheticStudy, tmp_path: Pat
     assert "the prior study is the study itself" in said
 
 
+@pytest.mark.verifies("SRS-160", level="integration", technique="bad-input")
 def test_a_prior_needs_a_study(folder: Path, tmp_path: Path) -> None:
     status, said = demo(None, tmp_path / "out", prior=folder)
 
@@ -78,6 +82,7 @@ def test_a_prior_needs_a_study(folder: Path, tmp_path: Path) -> None:
     assert "--prior needs --study" in said
 
 
+@pytest.mark.verifies("SRS-160", "SRS-168", level="integration", technique="fault-injection")
 def test_a_node_that_cannot_start_says_why_and_leaves_nothing(
     synthetic: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +98,7 @@ def test_a_node_that_cannot_start_says_why_and_leaves_nothing(
     assert children() == before
 
 
+@pytest.mark.verifies("SRS-168", level="integration", technique="adversarial")
 def test_a_real_node_is_left_alone(synthetic: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings and key of the machine's own node, which may be in the environment, do not reach the demonstration's."""
     monkeypatch.setenv("OVERREAD_WEIGHTS", str(tmp_path / "no weights"))
@@ -105,6 +111,7 @@ def test_a_real_node_is_left_alone(synthetic: SyntheticStudy, tmp_path: Path, mo
     assert not (tmp_path / "real data").exists()
 
 
+@pytest.mark.verifies("SRS-168", level="integration", technique="example")
 def test_what_an_earlier_run_left_goes_and_what_is_not_ours_stays(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "results").mkdir(parents=True)
@@ -119,6 +126,7 @@ def test_what_an_earlier_run_left_goes_and_what_is_not_ours_stays(tmp_path: Path
     assert left_in(out) == ["letter.txt", "results/mine.dcm"]
 
 
+@pytest.mark.verifies("SRS-160", level="unit", technique="example")
 def test_a_browser_opens_only_before_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CI", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -130,6 +138,7 @@ def test_a_browser_opens_only_before_somebody(monkeypatch: pytest.MonkeyPatch) -
     assert not run._has_screen()
 
 
+@pytest.mark.verifies("SRS-160", "SRS-168", level="system", technique="bad-input")
 @pytest.mark.weights
 def test_a_refusal_ends_it_at_once_with_its_code(
     synthetic: SyntheticStudy, weights_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -151,6 +160,7 @@ def test_a_refusal_ends_it_at_once_with_its_code(
     assert children() == before
 
 
+@pytest.mark.verifies("SRS-168", level="system", technique="fault-injection")
 @pytest.mark.weights
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_interrupts_it_leaves_nothing_behind(
@@ -183,6 +193,7 @@ def test_who_interrupts_it_leaves_nothing_behind(
     assert left_in(out) == ["node.log"]
 
 
+@pytest.mark.verifies("SRS-160", "SRS-166", level="system", technique="phantom")
 @pytest.mark.slow
 @pytest.mark.weights
 def test_without_a_study_the_phantom_is_read_and_compared_with_its_truth(

@@ -10,6 +10,8 @@ from node.demo.truth import TrueLesion, Truth, compare, table
 from tests.node.demo import objects
 from tests.node.demo.objects import SyntheticStudy
 
+pytestmark = pytest.mark.verifies("SRS-166", level="unit", technique="phantom")
+
 # Middles of the measured long axes: column * 2 mm, row * 4 mm, slice * 5 mm.
 L01, L02 = (28.0, 98.0, 10.0), (65.0, 56.0, 20.0)
 

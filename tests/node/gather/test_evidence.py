@@ -38,6 +38,7 @@ def codes(evidence: Evidence) -> list[str]:
     return [note.reason.value for note in evidence.notes]
 
 
+@pytest.mark.verifies("SRS-032", level="unit", technique="phantom")
 class TestHounsfield:
     def test_right_values_stay(self) -> None:
         evidence = look(trunk())
@@ -90,6 +91,7 @@ class TestHounsfield:
         assert hounsfield.offset(lean) == (0, None)
 
 
+@pytest.mark.verifies("SRS-033", level="unit", technique="phantom")
 class TestOrientation:
     def test_spine_behind(self) -> None:
         evidence = look(trunk())
@@ -181,6 +183,7 @@ class TestOrientation:
 
 
 class TestPhase:
+    @pytest.mark.verifies("SRS-034", level="unit", technique="phantom")
     @pytest.mark.parametrize(
         ("liver", "aorta", "phase"),
         [
@@ -199,6 +202,7 @@ class TestPhase:
         assert found.organ == pytest.approx(liver, abs=8)
         assert found.phase is phase
 
+    @pytest.mark.verifies("SRS-034", level="unit", technique="example")
     @pytest.mark.parametrize(
         ("found", "reason", "words"),
         [
@@ -212,23 +216,27 @@ class TestPhase:
         assert found.note.reason is reason
         assert words in found.note.text
 
+    @pytest.mark.verifies("SRS-035", level="unit", technique="example")
     def test_order_of_preference(self) -> None:
         portal, delayed = Enhancement(165, 112), Enhancement(110, 95)
         arterial, plain, nothing = Enhancement(320, 75), Enhancement(45, 58), Enhancement(None, None)
         order = [portal, delayed, arterial, plain, nothing]
         assert sorted([order[index] for index in (4, 2, 0, 3, 1)], key=lambda found: found.preference) == order
 
+    @pytest.mark.verifies("SRS-034", level="unit", technique="phantom")
     def test_an_aorta_that_is_not_there(self) -> None:
         hu = trunk()
         tube = np.where((hu > 120) & (hu < 210), -100, hu)[:, :80]
         without = np.concatenate([tube, hu[:, 80:]], axis=1)
         assert enhancement(overview(np.ascontiguousarray(without), GRID)).aorta is None
 
+    @pytest.mark.verifies("SRS-034", level="unit", technique="boundary")
     def test_nothing_to_measure(self) -> None:
         empty = Overview(np.full((10, 40, 40), -1000, dtype=np.float32), (5, 3, 3))
         assert enhancement(empty) == Enhancement(None, None)
 
 
+@pytest.mark.verifies("SRS-033", level="unit", technique="example")
 class TestOverview:
     @pytest.mark.parametrize(("spacing", "every"), [(0.5, 10), (1.6, 3), (2.5, 2), (5, 1), (8, 1)])
     def test_step(self, spacing: float, every: int) -> None:
@@ -256,6 +264,7 @@ class TestOverview:
         assert not largest_component(np.zeros((3, 3, 3), dtype=bool)).any()
 
 
+@pytest.mark.verifies("SRS-033", "SRS-034", level="unit", technique="oracle")
 def test_best_track_follows_a_moving_ridge() -> None:
     score = np.zeros((20, 30, 30), dtype=np.float32)
     truth = [(5 + z // 2, 20 - z // 2) for z in range(20)]
@@ -265,6 +274,7 @@ def test_best_track_follows_a_moving_ridge() -> None:
     assert best_track(score).tolist() == [list(place) for place in truth]
 
 
+@pytest.mark.verifies("SRS-033", "SRS-034", level="unit", technique="example")
 def test_best_track_does_not_jump() -> None:
     score = np.random.default_rng(0).random((30, 20, 20)).astype(np.float32)
     assert np.abs(np.diff(best_track(score, reach=2), axis=0)).max() <= 2

@@ -18,6 +18,7 @@ def raw(keyword: str, vr: str, value: bytes) -> Dataset:
     return ds
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     ("vr", "value", "expected"),
     [
@@ -33,6 +34,7 @@ def test_harmless_variants_are_understood(vr: str, value: bytes, expected: tuple
     assert numbers(raw("PixelSpacing", vr, value), "PixelSpacing", 2) == expected
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     "value", [b"abc ", b"0.5 ", b"0.5\\x", b"0,5\\0,5 ", b"nan\\1 ", b"1\\inf ", b"1\\2\\3 ", b"1e999\\1"]
 )
@@ -42,32 +44,38 @@ def test_what_is_no_pair_of_numbers_is_refused_by_name(value: bytes) -> None:
     assert refusal.value.reason is Reason.BAD_ATTRIBUTE
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
 def test_the_refusal_does_not_quote_the_value() -> None:
     with pytest.raises(Refused) as refusal:
         number(raw("SliceThickness", "DS", b"DOE^JANE"), "SliceThickness")
     assert "DOE" not in str(refusal.value)
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="boundary")
 @pytest.mark.parametrize("value", [b"", b"  ", b"\0"])
 def test_absent_and_empty_are_none(value: bytes) -> None:
     assert number(raw("SliceThickness", "DS", value), "SliceThickness") is None
     assert number(Dataset(), "SliceThickness") is None
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
 @pytest.mark.parametrize(("value", "expected"), [(b"12", 12), (b"12.0", 12), (b" 12 ", 12)])
 def test_whole_numbers_may_be_written_with_a_point(value: bytes, expected: int) -> None:
     assert whole_number(raw("InstanceNumber", "IS", value), "InstanceNumber") == expected
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
 def test_part_of_a_row_is_refused() -> None:
     with pytest.raises(Refused, match="whole number"):
         whole_number(raw("Rows", "DS", b"12.5"), "Rows")
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
 def test_broken_tie_breakers_do_no_harm() -> None:
     assert harmless_number(raw("InstanceNumber", "IS", b"abc "), "InstanceNumber") is None
 
 
+@pytest.mark.verifies("SRS-023", "SRS-027", level="unit", technique="bad-input")
 def test_text_keeps_unknown_bytes_apart() -> None:
     one, two = raw("PatientID", "LO", b"\xe4 "), raw("PatientID", "LO", b"\xf6 ")
     assert text(one, "PatientID") != text(two, "PatientID")
@@ -79,6 +87,7 @@ def test_text_keeps_unknown_bytes_apart() -> None:
     )
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="example")
 def test_touched_elements_read_the_same() -> None:
     ds = Dataset()
     ds.PixelSpacing = [0.5, 0.25]

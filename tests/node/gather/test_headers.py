@@ -41,6 +41,7 @@ def flaws(path: Path) -> list[Reason]:
     return [note.reason for note in read_header(path).notes]
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="example")
 def test_a_whole_file_is_read_without_its_pixels(slice_path: Path) -> None:
     header = read_header(slice_path)
     assert header.path == slice_path
@@ -49,12 +50,14 @@ def test_a_whole_file_is_read_without_its_pixels(slice_path: Path) -> None:
     assert "PixelData" not in header.dataset
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="boundary")
 def test_no_bytes(tmp_path: Path) -> None:
     path = tmp_path / "empty.dcm"
     path.touch()
     assert refused(path) is Reason.EMPTY_FILE
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="bad-input")
 @pytest.mark.parametrize("content", [b"x", b"hello, this is no image" * 40, b"\0" * 4096, b"\0" * 128 + b"DICX"])
 def test_not_dicom(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.dcm"
@@ -62,18 +65,21 @@ def test_not_dicom(tmp_path: Path, content: bytes) -> None:
     assert refused(path) is Reason.NOT_DICOM
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="boundary")
 def test_nothing_after_the_prefix(tmp_path: Path) -> None:
     path = tmp_path / "prefix.dcm"
     path.write_bytes(b"\0" * 128 + b"DICM")
     assert refused(path) is Reason.TRUNCATED
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="bad-input")
 def test_header_cut_within_an_attribute(slice_path: Path) -> None:
     content = slice_path.read_bytes()
     slice_path.write_bytes(content[: content.index(b"PHANTOM^TEST") + 4])
     assert refused(slice_path) is Reason.TRUNCATED
 
 
+@pytest.mark.verifies("SRS-021", level="unit", technique="boundary")
 @pytest.mark.parametrize("lost", [1, 2, 1000, 32767])
 def test_pixel_data_cut_short_are_told_and_the_study_is_known(slice_path: Path, lost: int) -> None:
     expected = study_key(read_header(slice_path))
@@ -82,6 +88,7 @@ def test_pixel_data_cut_short_are_told_and_the_study_is_known(slice_path: Path, 
     assert study_key(read_header(slice_path)) == expected
 
 
+@pytest.mark.verifies("SRS-021", level="unit", technique="bad-input")
 def test_pixel_data_smaller_than_the_matrix(tmp_path: Path) -> None:
     def halve(ds: Dataset, _: int) -> None:
         ds.PixelData = ds.PixelData[: len(ds.PixelData) // 2]
@@ -89,6 +96,7 @@ def test_pixel_data_smaller_than_the_matrix(tmp_path: Path) -> None:
     assert flaws(write(tmp_path, trunk()[:1], halve)[0]) == [Reason.TRUNCATED]
 
 
+@pytest.mark.verifies("SRS-021", level="unit", technique="bad-input")
 def test_no_pixel_data(tmp_path: Path) -> None:
     ds = dataset(0)
     path = tmp_path / "header-only.dcm"
@@ -99,6 +107,7 @@ def test_no_pixel_data(tmp_path: Path) -> None:
     assert flaws(path) == [Reason.NO_PIXEL_DATA]
 
 
+@pytest.mark.verifies("SRS-021", level="unit", technique="boundary")
 @pytest.mark.parametrize("keep", [0.3, 0.9, 0.999])
 def test_compressed_pixel_data_cut_short(slice_path: Path, keep: float) -> None:
     ds = dcmread(slice_path)
@@ -111,6 +120,7 @@ def test_compressed_pixel_data_cut_short(slice_path: Path, keep: float) -> None:
     assert flaws(slice_path) == [Reason.TRUNCATED]
 
 
+@pytest.mark.verifies("SRS-021", level="unit", technique="boundary")
 def test_compressed_pixel_data_without_the_last_delimiter_do_no_harm(slice_path: Path) -> None:
     ds = dcmread(slice_path)
     ds.compress(JPEGLSLossless)
@@ -119,6 +129,7 @@ def test_compressed_pixel_data_without_the_last_delimiter_do_no_harm(slice_path:
     assert flaws(slice_path) == []
 
 
+@pytest.mark.verifies("SRS-020", "SRS-021", level="unit", technique="example")
 @pytest.mark.parametrize(
     ("syntax", "implicit", "little"),
     [(ImplicitVRLittleEndian, True, True), (ExplicitVRBigEndian, False, False)],
@@ -134,6 +145,7 @@ def test_other_encodings(tmp_path: Path, syntax: UID, implicit: bool, little: bo
     assert flaws(path) == [Reason.TRUNCATED]
 
 
+@pytest.mark.verifies("SRS-020", "SRS-021", level="unit", technique="bad-input")
 def test_deflated(slice_path: Path) -> None:
     ds = dcmread(slice_path)
     pixels = ds.PixelData
@@ -146,11 +158,13 @@ def test_deflated(slice_path: Path) -> None:
     assert refused(slice_path) is Reason.UNDECODABLE
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="fault-injection")
 def test_a_failing_disk_is_no_property_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_header(tmp_path / "gone.dcm")
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="bad-input")
 def test_elements_that_cannot_be_decoded_are_dropped_at_every_depth(tmp_path: Path) -> None:
     item = Dataset()
     item.CodeValue = "PHANTOM"
@@ -177,6 +191,7 @@ def test_elements_that_cannot_be_decoded_are_dropped_at_every_depth(tmp_path: Pa
         assert element.VR
 
 
+@pytest.mark.verifies("SRS-022", level="unit", technique="bad-input")
 class TestBlankUids:
     """As the public sample whose UIDs are all empty."""
 
@@ -230,6 +245,7 @@ class TestBlankUids:
         assert refused(write(tmp_path, trunk()[:1], anonymous)[0]) is Reason.BAD_ATTRIBUTE
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="example")
 def test_dicomdir(tmp_path: Path) -> None:
     ds = with_meta(dataset(0))
     del ds.SOPClassUID
@@ -238,6 +254,7 @@ def test_dicomdir(tmp_path: Path) -> None:
     assert refused(tmp_path / "DICOMDIR") is Reason.NOT_CT
 
 
+@pytest.mark.verifies("SRS-024", level="unit", technique="example")
 @pytest.mark.parametrize("where", ["Manufacturer", "ContributingEquipmentSequence"])
 @pytest.mark.parametrize(("modality", "own"), [("SEG", True), ("SR", True), ("CT", False)])
 def test_own_results(slice_path: Path, where: str, modality: str, own: bool) -> None:
@@ -253,6 +270,7 @@ def test_own_results(slice_path: Path, where: str, modality: str, own: bool) -> 
     assert is_own_result(header) is own
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="bad-input")
 def test_many(tmp_path: Path) -> None:
     paths = write(tmp_path, trunk()[:3])
     paths[1].write_bytes(b"no image")
@@ -276,6 +294,7 @@ def _content(tmp_path_factory: pytest.TempPathFactory, compressed: bool) -> byte
     return _CONTENT[key]
 
 
+@pytest.mark.verifies("SRS-020", "SRS-021", level="unit", technique="property")
 @pytest.mark.parametrize("compressed", [False, True])
 @given(data=st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -296,6 +315,7 @@ def test_every_truncation_is_noticed(
     } or "Rows" not in header.dataset
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="property")
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns about values it finds odd, in words of its own
 @given(flips=st.lists(st.tuples(st.integers(132, 1200), st.integers(1, 255)), min_size=1, max_size=8))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -311,6 +331,7 @@ def test_flipped_bytes_end_in_a_header_or_a_refusal(
     assert [note.text for note in refusals.values()] or [study_key(header) for header in headers]
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="adversarial")
 def test_an_element_of_an_impossible_length(tmp_path: Path) -> None:
     ds = with_meta(dataset(0), ExplicitVRLittleEndian)
     path = tmp_path / "long.dcm"
@@ -321,6 +342,7 @@ def test_an_element_of_an_impossible_length(tmp_path: Path) -> None:
     assert refused(path) is Reason.TRUNCATED
 
 
+@pytest.mark.verifies("SRS-020", level="unit", technique="adversarial")
 def test_deflated_garbage(tmp_path: Path) -> None:
     ds = with_meta(dataset(0), DeflatedExplicitVRLittleEndian)
     path = tmp_path / "deflated.dcm"

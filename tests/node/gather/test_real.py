@@ -49,6 +49,7 @@ def ircadb01(study: StudyFinder) -> Gathered:
 class TestAbdomenPortal:
     """HU + 1024 under an intercept of 0, front and back exchanged, ImageType DERIVED, neither maker nor thickness."""
 
+    @pytest.mark.verifies("SRS-032", "SRS-033", "SRS-034", "SRS-037", level="unit", technique="real-data")
     def test_said(self, portal: Gathered) -> None:
         said = texts(portal)
         assert list(said) == [
@@ -61,6 +62,7 @@ class TestAbdomenPortal:
         assert "corrected by -1024, which puts fat at -90 and soft tissue at 94 HU" in said["hu-offset-corrected"]
         assert "3.00 mm" in said["thickness-missing"]
 
+    @pytest.mark.verifies("SRS-032", "SRS-033", level="unit", technique="real-data")
     def test_corrected(self, portal: Gathered) -> None:
         volume = portal.volume
         assert volume.hu.min() == -1024
@@ -71,6 +73,7 @@ class TestAbdomenPortal:
         assert volume.anatomy.to_patient((85, 190, 250))[1] > middle
 
 
+@pytest.mark.verifies("SRS-028", "SRS-033", "SRS-034", "SRS-037", level="unit", technique="real-data")
 class TestIrcadb01:
     """No frame of reference, no maker, no patient ID, positions that start at 0: and the patient lies as it says."""
 
@@ -86,6 +89,7 @@ class TestIrcadb01:
         assert np.allclose(ircadb01.volume.geometry.spacing, (1.6, 0.57, 0.57), atol=1e-6)
 
 
+@pytest.mark.verifies("SRS-028", "SRS-034", "SRS-037", level="unit", technique="real-data")
 def test_chaos3(study: StudyFinder) -> None:
     gathered = read(study("ct-liver-chaos3"))
     said = texts(gathered)
@@ -96,6 +100,7 @@ def test_chaos3(study: StudyFinder) -> None:
     assert gathered.volume.anatomy == gathered.volume.geometry
 
 
+@pytest.mark.verifies("SRS-022", "SRS-030", level="unit", technique="real-data")
 def test_body_j2k_is_too_short(study: StudyFinder) -> None:
     headers, refused = read_headers(sorted((study("ct-body-j2k") / "ct").rglob("*.dcm")))
     assert not refused
@@ -108,6 +113,7 @@ def test_body_j2k_is_too_short(study: StudyFinder) -> None:
     assert refusal.value.reason is Reason.COVERAGE_TOO_SMALL
 
 
+@pytest.mark.verifies("SRS-028", level="unit", technique="real-data")
 @pytest.mark.parametrize("lost", [1, 64, 127])
 def test_a_slice_lost_in_the_middle_of_a_real_study(ircadb01: Gathered, lost: int) -> None:
     with pytest.raises(StudyRefused) as refusal:
@@ -125,31 +131,37 @@ class TestWrongOnPurpose:
         every = step(volume.geometry.spacing[0])
         return examine(np.ascontiguousarray(turn(upright)[::every]), volume.geometry), volume.geometry
 
+    @pytest.mark.verifies("SRS-032", "SRS-033", level="unit", technique="real-data")
     @pytest.mark.parametrize("name", ["portal", "ircadb01"])
     def test_right(self, name: str, request: pytest.FixtureRequest) -> None:
         evidence, geometry = self.look(request.getfixturevalue(name).volume, lambda hu: hu)
         assert evidence.anatomy == geometry
         assert evidence.offset == 0
 
+    @pytest.mark.verifies("SRS-033", level="unit", technique="real-data")
     @pytest.mark.parametrize("name", ["portal", "ircadb01"])
     def test_front_and_back(self, name: str, request: pytest.FixtureRequest) -> None:
         evidence, geometry = self.look(request.getfixturevalue(name).volume, lambda hu: hu[:, ::-1])
         assert evidence.anatomy == geometry.mirrored(1)
 
+    @pytest.mark.verifies("SRS-033", level="unit", technique="real-data")
     @pytest.mark.parametrize("name", ["portal", "ircadb01"])
     def test_turned_round(self, name: str, request: pytest.FixtureRequest) -> None:
         with pytest.raises(Refused, match="turned round"):
             self.look(request.getfixturevalue(name).volume, lambda hu: hu[:, ::-1, ::-1])
 
+    @pytest.mark.verifies("SRS-033", level="unit", technique="real-data")
     @pytest.mark.parametrize("name", ["portal", "ircadb01"])
     def test_head_and_feet(self, name: str, request: pytest.FixtureRequest) -> None:
         with pytest.raises(Refused, match="head and feet"):
             self.look(request.getfixturevalue(name).volume, lambda hu: hu[::-1])
 
+    @pytest.mark.verifies("SRS-032", level="unit", technique="real-data")
     @pytest.mark.parametrize("stored", [1024, -1024])
     def test_offset(self, ircadb01: Gathered, stored: int) -> None:
         assert self.look(ircadb01.volume, lambda hu: hu + np.int16(stored))[0].offset == -stored
 
+    @pytest.mark.verifies("SRS-032", level="unit", technique="real-data")
     @pytest.mark.parametrize("stored", [500, -300])
     def test_unknown_offset(self, ircadb01: Gathered, stored: int) -> None:
         with pytest.raises(Refused) as refusal:
@@ -158,6 +170,7 @@ class TestWrongOnPurpose:
 
 
 # pydicom's own words about what it finds odd in these files, as they are met when headers are parsed.
+@pytest.mark.verifies("SRS-020", "SRS-025", "SRS-026", level="unit", technique="real-data")
 @pytest.mark.filterwarnings("ignore:Incorrect value for Specific Character Set")
 @pytest.mark.filterwarnings("ignore:Expected explicit VR, but found implicit VR")
 def test_every_file_of_every_kind_ends_in_a_named_state(study: StudyFinder) -> None:

@@ -54,6 +54,7 @@ def different(_: CtImage, __: CtImage) -> bool:
 
 
 class TestOneSeries:
+    @pytest.mark.verifies("SRS-028", level="unit", technique="example")
     def test_regular(self) -> None:
         items = headers()
         result = select(shuffled(items, 3))
@@ -66,12 +67,14 @@ class TestOneSeries:
         assert geometry.origin == (-192, -192, 0)
         assert result.candidates[0].notes == result.notes == ()
 
+    @pytest.mark.verifies("SRS-026", level="unit", technique="example")
     def test_image_type_is_no_evidence(self) -> None:
         def derived(ds: Dataset, _: int) -> None:
             ds.ImageType = ["DERIVED", "SECONDARY"]
 
         assert len(select(headers(change=derived)).chosen) == 44
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="example")
     def test_head_first_and_feet_first_prone_orientation(self) -> None:
         def prone(ds: Dataset, _: int) -> None:
             ds.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
@@ -79,6 +82,7 @@ class TestOneSeries:
         geometry = select(headers(change=prone)).candidates[0].geometry
         assert geometry.axes == ((0, 0, 1), (0, -1, 0), (-1, 0, 0))
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="example")
     def test_images_numbered_from_the_other_end(self) -> None:
         def downwards(ds: Dataset, number: int) -> None:
             ds.ImageOrientationPatient = [1, 0, 0, 0, -1, 0]
@@ -89,18 +93,21 @@ class TestOneSeries:
         assert np.allclose(steps, -SLICE_MM)  # along the images' own normal, which points to the feet
         assert np.isclose(np.linalg.det(np.array(result.candidates[0].geometry.axes)[::-1]), 1)
 
+    @pytest.mark.verifies("SRS-029", level="unit", technique="example")
     def test_every_slice_its_own_acquisition_number(self) -> None:
         def step_and_shoot(ds: Dataset, number: int) -> None:
             ds.AcquisitionNumber = number
 
         assert len(select(headers(change=step_and_shoot)).chosen) == 44
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="boundary")
     def test_positions_rounded_to_a_tenth(self) -> None:
         def rounded(ds: Dataset, number: int) -> None:
             ds.ImagePositionPatient = [0, 0, round(number * 1.25, 1)]
 
         assert len(select(headers(120, rounded)).chosen) == 120
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="property")
     @given(count=st.integers(30, 60), spacing=st.floats(1.5, 7), data=st.data())
     @settings(max_examples=20, deadline=None)
     def test_a_lost_slice_is_always_noticed(self, count: int, spacing: float, data: st.DataObject) -> None:
@@ -113,33 +120,39 @@ class TestOneSeries:
         refusal = refused(shuffled(items, 1), Reason.SLICE_MISSING)
         assert f"1 of {len(items) + 1} slices missing, the first one after slice {lost}" in refusal.text
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="property")
     @given(seed=st.integers(0, 1000))
     @settings(max_examples=10, deadline=None)
     def test_order_does_not_matter(self, seed: int) -> None:
         items = headers(30)
         assert select(shuffled(items, seed)).chosen == tuple(items)
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_two_slices_missing(self) -> None:
         items = headers()
         del items[30], items[10]
         assert "2 of 44 slices missing" in refused(items, Reason.SLICE_MISSING).text
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_every_second_slice_missing_in_one_half(self) -> None:
         items = headers()
         refused(items[:20] + items[20::2], Reason.SLICE_MISSING)
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_uneven(self) -> None:
         def growing(ds: Dataset, number: int) -> None:
             ds.ImagePositionPatient = [0, 0, 3 * number + 0.02 * number**2]
 
         refused(headers(change=growing), Reason.UNEVEN_SPACING)
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_jitter(self) -> None:
         def jitter(ds: Dataset, number: int) -> None:
             ds.ImagePositionPatient = [0, 0, 5 * number + (1.2 if number % 2 else 0)]
 
         refused(headers(change=jitter), Reason.UNEVEN_SPACING)
 
+    @pytest.mark.verifies("SRS-030", "SRS-037", level="unit", technique="boundary")
     def test_too_thick_and_thick(self) -> None:
         def every(mm: float) -> list[RealDataset]:
             def place(ds: Dataset, number: int) -> None:
@@ -152,19 +165,23 @@ class TestOneSeries:
         assert reasons(select(every(7.5)).candidates[0].notes) == ["thick-slices"]
         assert reasons(select(every(5.0)).candidates[0].notes) == []
 
+    @pytest.mark.verifies("SRS-030", level="unit", technique="boundary")
     @pytest.mark.parametrize("count", [1, 2, 3, 15])
     def test_too_short(self, count: int) -> None:
         refused(headers(count), Reason.COVERAGE_TOO_SMALL)
 
+    @pytest.mark.verifies("SRS-030", level="unit", technique="boundary")
     def test_just_long_enough(self) -> None:
         assert len(select(headers(16)).chosen) == 16
 
+    @pytest.mark.verifies("SRS-030", level="unit", technique="bad-input")
     def test_too_large(self) -> None:
         def huge(ds: Dataset, _: int) -> None:
             ds.Rows = ds.Columns = 4096
 
         refused(headers(change=huge), Reason.TOO_LARGE)
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_gantry_tilt_shears_the_stack(self) -> None:
         angle = np.radians(12)
 
@@ -174,12 +191,14 @@ class TestOneSeries:
 
         assert "12.0 degrees" in refused(headers(change=tilted), Reason.GANTRY_TILT).text
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_gantry_tilt_that_the_orientation_hides(self) -> None:
         def said(ds: Dataset, _: int) -> None:
             ds.GantryDetectorTilt = -12
 
         refused(headers(change=said), Reason.GANTRY_TILT)
 
+    @pytest.mark.verifies("SRS-026", "SRS-028", level="unit", technique="example")
     def test_oblique_but_straight_stack_is_read(self) -> None:
         angle = np.radians(8)
         normal = np.array([0, np.sin(angle), np.cos(angle)])
@@ -192,6 +211,7 @@ class TestOneSeries:
         assert np.allclose(geometry.axes[0], normal)
         assert np.isclose(geometry.spacing[0], SLICE_MM)
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_frames_of_reference_that_change_along_the_stack(self) -> None:
         def moved(ds: Dataset, number: int) -> None:
             ds.FrameOfReferenceUID = f"1.2.{number // 22}"
@@ -202,6 +222,7 @@ class TestOneSeries:
 class TestBadAttributes:
     """A slice whose place is not known leaves a hole, which is named for what it is."""
 
+    @pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
     @pytest.mark.parametrize(
         ("keyword", "vr", "value", "reason"),
         [
@@ -229,6 +250,7 @@ class TestBadAttributes:
         assert spoilt.reason is reason
         assert keyword in spoilt.text
 
+    @pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
     @pytest.mark.parametrize(
         ("keyword", "vr", "value"),
         [
@@ -246,6 +268,7 @@ class TestBadAttributes:
 
         assert len(select(headers(change=spoil)).chosen) == 44
 
+    @pytest.mark.verifies("SRS-021", level="unit", technique="boundary")
     @pytest.mark.parametrize("reason", [Reason.TRUNCATED, Reason.NO_PIXEL_DATA])
     @pytest.mark.parametrize("where", [0, 20, 43])
     def test_a_slice_without_whole_pixels_stops_the_series(self, reason: Reason, where: int) -> None:
@@ -253,6 +276,7 @@ class TestBadAttributes:
         items[where] = RealDataset(items[where].dataset, items[where].path, (Note(reason=reason, text="Broken."),))
         assert f"Slice {where + 1} of 44" in refused(items, reason).text
 
+    @pytest.mark.verifies("SRS-021", level="unit", technique="bad-input")
     def test_no_pixels_at_all(self) -> None:
         note = Note(reason=Reason.NO_PIXEL_DATA, text="The image holds no pixel data.")
         items = [RealDataset(item.dataset, item.path, (note,)) for item in headers()]
@@ -260,6 +284,7 @@ class TestBadAttributes:
 
 
 class TestOtherObjects:
+    @pytest.mark.verifies("SRS-025", "SRS-026", level="unit", technique="example")
     @pytest.mark.parametrize(
         ("keyword", "value", "reason"),
         [
@@ -282,6 +307,7 @@ class TestOtherObjects:
         assert {aside[item.path].reason for item in odd if item.path} == {reason}
         assert refused(odd, Reason.NO_SUITABLE_SERIES).text.startswith("No axial CT series among 5 instances")
 
+    @pytest.mark.verifies("SRS-024", "SRS-025", level="unit", technique="example")
     def test_own_results(self) -> None:
         def ours(ds: Dataset, _: int) -> None:
             ds.Modality, ds.Manufacturer = "SEG", "Overread"
@@ -289,6 +315,7 @@ class TestOtherObjects:
         aside = every_instance_is_named(headers() + headers(1, ours, series="seg"))
         assert reasons(aside.values()) == ["own-result"]
 
+    @pytest.mark.verifies("SRS-025", "SRS-026", level="unit", technique="example")
     def test_localisers(self) -> None:
         def scout(ds: Dataset, number: int) -> None:
             ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
@@ -297,6 +324,7 @@ class TestOtherObjects:
         aside = every_instance_is_named(headers() + headers(2, scout, series="scout"))
         assert reasons(aside.values()) == ["localizer"] * 2
 
+    @pytest.mark.verifies("SRS-025", "SRS-026", level="unit", technique="example")
     def test_localiser_within_the_axial_series(self) -> None:
         def scout_first(ds: Dataset, number: int) -> None:
             if number == 0:
@@ -306,6 +334,7 @@ class TestOtherObjects:
 
         assert reasons(every_instance_is_named(headers(change=scout_first)).values()) == ["localizer"]
 
+    @pytest.mark.verifies("SRS-025", "SRS-026", level="unit", technique="example")
     def test_axial_image_that_calls_itself_localiser(self) -> None:
         def scout(ds: Dataset, _: int) -> None:
             ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
@@ -314,6 +343,7 @@ class TestOtherObjects:
         assert reasons(aside.values()) == ["localizer"]
         assert len(select(headers(change=scout)).chosen) == 44  # a stack of sections is one, whatever it says
 
+    @pytest.mark.verifies("SRS-025", "SRS-026", level="unit", technique="example")
     @pytest.mark.parametrize(
         ("orientation", "reason"),
         [
@@ -336,6 +366,7 @@ class TestOtherObjects:
         refused(plane, Reason.NO_SUITABLE_SERIES)
 
 
+@pytest.mark.verifies("SRS-029", level="unit", technique="example")
 class TestSeveralPasses:
     @pytest.mark.parametrize(
         ("keyword", "values"),
@@ -382,6 +413,7 @@ class TestSeveralPasses:
 
         assert [len(candidate.images) for candidate in select(headers(176, four)).candidates] == [44] * 4
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_a_slice_missing_in_one_of_two_passes(self) -> None:
         def twice(ds: Dataset, number: int) -> None:
             ds.AcquisitionNumber = number // 44
@@ -394,6 +426,7 @@ class TestSeveralPasses:
         assert reasons(result.set_aside.values()) == ["slice-missing"] * 43
         assert reasons(result.notes) == ["slice-missing"]  # it may have been the better one: said in the report
 
+    @pytest.mark.verifies("SRS-028", level="unit", technique="bad-input")
     def test_an_acquisition_that_changes_where_a_slice_is_missing(self) -> None:
         def two_halves(ds: Dataset, number: int) -> None:
             ds.AcquisitionNumber = number // 22
@@ -414,6 +447,7 @@ class TestSeveralPasses:
         assert refusal.value.reason is Reason.DUPLICATE_POSITION
 
 
+@pytest.mark.verifies("SRS-029", level="unit", technique="example")
 class TestCopies:
     def doubled(self, number: int, **attributes: object) -> list[RealDataset]:
         items = headers()
@@ -441,6 +475,7 @@ class TestCopies:
         assert len(result.chosen) == 44
         assert reasons(result.set_aside.values()) == ["coverage-too-small"]
 
+    @pytest.mark.verifies("SRS-021", level="unit", technique="bad-input")
     def test_a_broken_copy_of_a_whole_image(self) -> None:
         items = self.doubled(20)
         flaw = Note(reason=Reason.TRUNCATED, text="Cut short.")
@@ -463,6 +498,7 @@ class TestCopies:
             select([read_header(path) for path in paths + copies])
 
 
+@pytest.mark.verifies("SRS-027", level="unit", technique="example")
 class TestPatients:
     @staticmethod
     def two(**attributes: str) -> list[RealDataset]:
@@ -496,6 +532,7 @@ class TestPatients:
         assert len(select(self.two(PatientID="PHANTOM ")).candidates) == 2
 
 
+@pytest.mark.verifies("SRS-037", level="unit", technique="example")
 class TestRemarks:
     @pytest.mark.parametrize(
         ("keyword", "value", "expected"),
@@ -531,12 +568,14 @@ class TestRemarks:
         items = headers(change=lambda ds, _: with_meta(ds, JPEGBaseline8Bit) and None)
         assert reasons(select(items).candidates[0].notes) == ["lossy-compressed"]
 
+    @pytest.mark.verifies("SRS-022", level="unit", technique="example")
     def test_supplied_uids_are_said_once(self) -> None:
         note = Note(reason=Reason.UIDS_SUPPLIED, text="Supplied.")
         items = [RealDataset(item.dataset, item.path, (note,)) for item in headers()]
         assert select(items).candidates[0].notes == (note,)
 
 
+@pytest.mark.verifies("SRS-035", level="unit", technique="example")
 class TestRanking:
     @staticmethod
     def series(name: str, count: int, mm: float, **attributes: object) -> list[RealDataset]:
@@ -568,6 +607,7 @@ class TestRanking:
         assert select(mip + plain).chosen == tuple(plain)
 
 
+@pytest.mark.verifies("SRS-028", level="unit", technique="boundary")
 def test_five_thousand_instances_are_sorted_into_their_series(tmp_path: Path) -> None:
     template = dcmread(write(tmp_path, np.zeros((1, 8, 8), dtype=np.int16))[0], stop_before_pixels=True)
     items = []
@@ -582,16 +622,19 @@ def test_five_thousand_instances_are_sorted_into_their_series(tmp_path: Path) ->
     assert [len(candidate.images) for candidate in result.candidates] == [500] * 10
 
 
+@pytest.mark.verifies("SRS-025", level="unit", technique="example")
 def test_the_study_takes_the_reason_of_what_came_closest() -> None:
     long, short = headers(series="long"), headers(5, series="short")
     del long[20]
     assert refused(long + short, Reason.SLICE_MISSING)
 
 
+@pytest.mark.verifies("SRS-025", level="unit", technique="boundary")
 def test_nothing_at_all() -> None:
     assert refused([], Reason.NO_SUITABLE_SERIES)
 
 
+@pytest.mark.verifies("SRS-025", level="unit", technique="bad-input")
 def test_instances_of_two_studies_are_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="one study"):
         select(headers() + headers(study="other"))
@@ -599,6 +642,7 @@ def test_instances_of_two_studies_are_a_mistake_of_the_caller() -> None:
         select([RealDataset(headers(1)[0].dataset)])
 
 
+@pytest.mark.verifies("SRS-025", "SRS-131", level="unit", technique="example")
 def test_a_refusal_survives_the_way_through_another_process() -> None:
     note = Note(reason=Reason.NOT_CT, text="Not CT.")
     refusal = pickle.loads(pickle.dumps(StudyRefused(Reason.NOT_CT, "Not CT.", {Path("a"): note})))  # noqa: S301
@@ -606,6 +650,7 @@ def test_a_refusal_survives_the_way_through_another_process() -> None:
     assert selection_module.THICKEST_MM == 8.0
 
 
+@pytest.mark.verifies("SRS-023", level="unit", technique="bad-input")
 def test_sequences_in_headers_do_no_harm() -> None:
     def nested(ds: Dataset, _: int) -> None:
         ds.RequestAttributesSequence = Sequence([Dataset()])

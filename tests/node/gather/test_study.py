@@ -42,6 +42,7 @@ def complete(gathered: Gathered, headers: list[RealDataset]) -> bool:
     return chosen.isdisjoint(gathered.set_aside) and chosen | set(gathered.set_aside) == {h.path for h in headers}
 
 
+@pytest.mark.verifies("SRS-025", "SRS-034", level="unit", technique="phantom")
 def test_one_series(tmp_path: Path) -> None:
     headers = study(tmp_path, only=PORTAL)
     gathered = gather(shuffled(headers, 1))
@@ -50,6 +51,7 @@ def test_one_series(tmp_path: Path) -> None:
     assert reasons(gathered.notes) == ["phase-portal-venous"]
 
 
+@pytest.mark.verifies("SRS-025", "SRS-035", level="unit", technique="phantom")
 def test_the_portal_venous_series_is_chosen_by_its_pixels(tmp_path: Path) -> None:
     headers = study(tmp_path, a=PLAIN, b=ARTERIAL, c=PORTAL, d=DELAYED)
     gathered = gather(shuffled(headers, 2))
@@ -59,6 +61,7 @@ def test_the_portal_venous_series_is_chosen_by_its_pixels(tmp_path: Path) -> Non
     assert reasons(gathered.notes) == ["phase-portal-venous"]
 
 
+@pytest.mark.verifies("SRS-029", "SRS-035", level="unit", technique="phantom")
 def test_phases_within_one_series(tmp_path: Path) -> None:
     def second(ds: Dataset, number: int) -> None:
         ds.AcquisitionNumber = 2
@@ -70,6 +73,7 @@ def test_phases_within_one_series(tmp_path: Path) -> None:
     assert of(gathered, "portal")
 
 
+@pytest.mark.verifies("SRS-034", "SRS-035", level="unit", technique="phantom")
 def test_without_a_portal_venous_series_the_phase_is_unknown(tmp_path: Path) -> None:
     gathered = gather(study(tmp_path, a=PLAIN, b=ARTERIAL))
     assert of(gathered, "b")
@@ -77,12 +81,14 @@ def test_without_a_portal_venous_series_the_phase_is_unknown(tmp_path: Path) -> 
     assert of(gather(study(tmp_path / "two", a=ARTERIAL, b=DELAYED)), "b")
 
 
+@pytest.mark.verifies("SRS-035", level="unit", technique="phantom")
 def test_a_soft_kernel_is_preferred(tmp_path: Path) -> None:
     sharp = PORTAL + np.random.default_rng(4).normal(0, 40, PORTAL.shape)
     assert of(gather(study(tmp_path, a=sharp.astype(np.int16), b=PORTAL)), "b")
     assert of(gather(study(tmp_path / "two", a=PORTAL, b=sharp.astype(np.int16))), "a")
 
 
+@pytest.mark.verifies("SRS-025", "SRS-036", level="unit", technique="phantom")
 def test_a_series_whose_pixels_do_not_hold_is_passed_over_and_said(tmp_path: Path) -> None:
     headers = study(tmp_path, a=np.zeros_like(PORTAL), b=ARTERIAL)
     gathered = gather(headers)
@@ -92,6 +98,7 @@ def test_a_series_whose_pixels_do_not_hold_is_passed_over_and_said(tmp_path: Pat
     assert reasons(gathered.notes) == ["hu-implausible", "phase-unknown"]
 
 
+@pytest.mark.verifies("SRS-021", "SRS-036", level="unit", technique="fault-injection")
 def test_a_series_found_broken_only_when_read_whole(tmp_path: Path) -> None:
     """The preview takes every second of these slices: what it does not see is seen when all are decoded."""
 
@@ -112,6 +119,7 @@ def test_a_series_found_broken_only_when_read_whole(tmp_path: Path) -> None:
     assert "undecodable" in reasons(gathered.notes)
 
 
+@pytest.mark.verifies("SRS-025", "SRS-036", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     ("hu", "reason"),
     [
@@ -132,6 +140,7 @@ def test_a_study_that_cannot_be_read_says_why(tmp_path: Path, hu: NDArray[np.int
     assert set(refusal.value.set_aside) == {header.path for header in headers}
 
 
+@pytest.mark.verifies("SRS-021", level="unit", technique="bad-input")
 def test_a_truncated_slice_stops_the_study(tmp_path: Path) -> None:
     paths = write(tmp_path, PORTAL)
     paths[20].write_bytes(paths[20].read_bytes()[:-100])
@@ -140,6 +149,7 @@ def test_a_truncated_slice_stops_the_study(tmp_path: Path) -> None:
     assert refusal.value.reason is Reason.TRUNCATED
 
 
+@pytest.mark.verifies("SRS-020", "SRS-028", level="unit", technique="bad-input")
 def test_a_file_that_is_no_dicom_leaves_a_hole_that_is_noticed(tmp_path: Path) -> None:
     paths = write(tmp_path, PORTAL)
     paths[20].write_bytes(b"no image")
@@ -150,6 +160,7 @@ def test_a_file_that_is_no_dicom_leaves_a_hole_that_is_noticed(tmp_path: Path) -
     assert refusal.value.reason is Reason.SLICE_MISSING
 
 
+@pytest.mark.verifies("SRS-022", "SRS-037", level="unit", technique="bad-input")
 def test_blank_uids_are_supplied_and_said(tmp_path: Path) -> None:
     def blank(ds: Dataset, number: int) -> None:
         ds.StudyInstanceUID = ds.SeriesInstanceUID = ds.PatientID = ds.Manufacturer = ""

@@ -47,6 +47,7 @@ def one_slice(path: Path) -> NDArray[np.int16]:
     return rescaled(read_image(headers[0]), "Slice 1 of 1")
 
 
+@pytest.mark.verifies("SRS-031", level="unit", technique="oracle")
 def test_voxels_are_the_pixels_of_the_sorted_images(paths: list[Path]) -> None:
     volume = loaded(paths[::-1])
     assert np.array_equal(volume.hu, np.maximum(trunk(), AIR_HU))
@@ -57,17 +58,20 @@ def test_voxels_are_the_pixels_of_the_sorted_images(paths: list[Path]) -> None:
         assert volume.geometry.to_patient((number, 0, 0)).tolist() == place
 
 
+@pytest.mark.verifies("SRS-031", level="unit", technique="example")
 def test_the_same_bytes_in_any_order(paths: list[Path]) -> None:
     order = np.random.default_rng(3).permutation(len(paths))
     assert loaded([paths[index] for index in order]).to_bytes() == loaded(paths).to_bytes()
 
 
+@pytest.mark.verifies("SRS-035", level="unit", technique="consistency")
 def test_a_preview_sees_what_the_whole_shows(paths: list[Path]) -> None:
     headers, _ = read_headers(paths)
     candidate = select(headers).candidates[0]
     assert preview(candidate).notes == load(candidate)[1]
 
 
+@pytest.mark.verifies("SRS-031", level="unit", technique="example")
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
 def test_compressed(tmp_path: Path, syntax: UID) -> None:
     path = write(tmp_path, trunk()[20:21])[0]
@@ -77,6 +81,7 @@ def test_compressed(tmp_path: Path, syntax: UID) -> None:
     assert np.array_equal(one_slice(path), trunk()[20])
 
 
+@pytest.mark.verifies("SRS-031", level="unit", technique="example")
 @pytest.mark.parametrize(
     ("syntax", "implicit", "little"),
     [
@@ -93,6 +98,7 @@ def test_uncompressed(tmp_path: Path, syntax: UID, implicit: bool, little: bool)
     assert np.array_equal(one_slice(path), trunk()[20])
 
 
+@pytest.mark.verifies("SRS-031", level="unit", technique="example")
 def test_unsigned_with_intercept_and_slope(tmp_path: Path) -> None:
     def half_units(ds: Dataset, number: int) -> None:
         stored = (trunk()[20].astype(np.int32) + 1024).clip(0) * 2
@@ -104,6 +110,7 @@ def test_unsigned_with_intercept_and_slope(tmp_path: Path) -> None:
     assert np.array_equal(one_slice(path), trunk()[20].clip(-1024))
 
 
+@pytest.mark.verifies("SRS-031", level="unit", technique="example")
 def test_rescale_that_differs_from_slice_to_slice(tmp_path: Path) -> None:
     def own(ds: Dataset, number: int) -> None:
         ds.PixelData = (trunk()[number] + number).astype("<i2").tobytes()
@@ -112,6 +119,7 @@ def test_rescale_that_differs_from_slice_to_slice(tmp_path: Path) -> None:
     assert np.array_equal(loaded(write(tmp_path, trunk(), own)).hu, np.maximum(trunk(), AIR_HU))
 
 
+@pytest.mark.verifies("SRS-031", "SRS-032", level="unit", technique="bad-input")
 def test_a_missing_rescale_is_held_to_the_pixels(tmp_path: Path) -> None:
     def without(ds: Dataset, number: int) -> None:
         del ds.RescaleSlope, ds.RescaleIntercept
@@ -119,6 +127,7 @@ def test_a_missing_rescale_is_held_to_the_pixels(tmp_path: Path) -> None:
     assert np.array_equal(loaded(write(tmp_path, trunk(), without)).hu, np.maximum(trunk(), AIR_HU))
 
 
+@pytest.mark.verifies("SRS-032", level="unit", technique="phantom")
 def test_the_offset_is_corrected_in_the_volume(tmp_path: Path) -> None:
     paths = write(tmp_path, trunk() + np.int16(1024))
     headers, _ = read_headers(paths)
@@ -127,6 +136,7 @@ def test_the_offset_is_corrected_in_the_volume(tmp_path: Path) -> None:
     assert np.array_equal(volume.hu, np.maximum(trunk(), AIR_HU))
 
 
+@pytest.mark.verifies("SRS-033", level="unit", technique="phantom")
 def test_a_mirrored_volume_keeps_its_headers_grid(tmp_path: Path) -> None:
     volume = loaded(write(tmp_path, np.ascontiguousarray(trunk()[:, ::-1])))
     assert np.array_equal(volume.hu, np.maximum(trunk()[:, ::-1], AIR_HU))
@@ -134,6 +144,7 @@ def test_a_mirrored_volume_keeps_its_headers_grid(tmp_path: Path) -> None:
     assert volume.geometry.axes[1] == (0, 1, 0)
 
 
+@pytest.mark.verifies("SRS-031", level="unit", technique="example")
 class TestPadding:
     @staticmethod
     def padded(value: int, stored: int | None = None) -> object:
@@ -185,6 +196,7 @@ class TestPadding:
         assert np.array_equal(hu[:, 6:], np.maximum(trunk()[:, 6:], AIR_HU))
 
 
+@pytest.mark.verifies("SRS-021", level="unit", technique="fault-injection")
 class TestUndecodable:
     def broken(self, folder: Path, damage: object) -> Refused:
         paths = write(folder, trunk())

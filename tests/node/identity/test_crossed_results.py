@@ -144,6 +144,7 @@ MOSTLY_NONE = st.one_of(st.none(), st.none(), st.none(), STUDY)
 CASES = st.builds(Case, STUDY, st.integers(0, 1), MOSTLY_NONE, MOSTLY_NONE, st.lists(CHANGE, max_size=4))
 
 
+@pytest.mark.verifies("SRS-053", "SRS-054", "SRS-056", level="integration", technique="property")
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CASES)
 def test_no_result_reaches_a_wrong_patient(world: World, case: Case) -> None:
@@ -185,6 +186,7 @@ def _assert_wholly_of(world: World, data: bytes, job: int) -> None:
         assert other.name == source.name or other.name.encode() not in data
 
 
+@pytest.mark.verifies("SRS-053", "SRS-054", level="integration", technique="example")
 def test_the_property_is_not_empty(world: World) -> None:
     """Of each study, both results come back as made; in every other job both are refused."""
     with quiet():
@@ -201,6 +203,7 @@ def test_the_property_is_not_empty(world: World) -> None:
                         _assert_wholly_of(world, to_file(restored.dataset), job)
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="adversarial")
 def test_every_single_foreign_uid_is_refused(world: World) -> None:
     """Exhaustively: each UID of a SEG and an SR in turn becomes each kind of another patient's."""
     other = world.result(2, 0).dataset
@@ -221,6 +224,7 @@ def test_every_single_foreign_uid_is_refused(world: World) -> None:
                         restore(result, world.vault, job_study_uid=world.jobs[0], companions=companions)
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="fault-injection")
 def test_a_vault_restored_from_an_old_backup_refuses(world: World, tmp_path: Path) -> None:
     with quiet():
         empty = Vault(tmp_path / "vault.sqlite", KEYS)

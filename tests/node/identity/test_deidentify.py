@@ -96,6 +96,7 @@ def read_again(ds: Dataset) -> tuple[RealDataset, bytes]:
     return RealDataset(read_dataset(io.BytesIO(data), False, True)), data
 
 
+@pytest.mark.verifies("SRS-040", level="unit", technique="adversarial")
 def test_nothing_of_every_attribute_at_every_depth_comes_through() -> None:
     real, data = read_again(every_attribute(lambda _: MARKER))
     assert data.count(b"ZEBRAFISH") > 5000  # the source is full of it
@@ -104,6 +105,7 @@ def test_nothing_of_every_attribute_at_every_depth_comes_through() -> None:
     assert b"MARKER77" not in out
 
 
+@pytest.mark.verifies("SRS-040", level="unit", technique="adversarial")
 def test_only_the_names_of_devices_may_be_words() -> None:
     """A different marker in every attribute: whatever comes through must be meant to."""
     real, _ = read_again(every_attribute(lambda tag: b"QX%08XQ" % tag))
@@ -114,6 +116,7 @@ def test_only_the_names_of_devices_may_be_words() -> None:
     assert not any(element.tag.is_private or element.VR == "SQ" for element in dataset)
 
 
+@pytest.mark.verifies("SRS-040", "SRS-042", level="unit", technique="consistency")
 def test_a_touched_source_gives_the_same() -> None:
     """Gather converts some values before: an element that pydicom holds converted is treated as its bytes are."""
     source = Source()
@@ -123,6 +126,7 @@ def test_a_touched_source_gives_the_same() -> None:
     assert to_file(pseudonymise(header, P).dataset) == to_file(untouched.dataset)
 
 
+@pytest.mark.verifies("SRS-042", "SRS-135", level="unit", technique="example")
 def test_what_results_need_is_there() -> None:
     source = Source()
     real = source.headers()[0].dataset
@@ -154,6 +158,7 @@ def test_what_results_need_is_there() -> None:
     assert unpack(pack([dataset]))[0] == Dataset(dataset)
 
 
+@pytest.mark.verifies("SRS-046", level="unit", technique="example")
 def test_dates_keep_their_distance_within_a_patient() -> None:
     first, second = Source(date="20240229"), Source(number=2, date="20250301")
     shifted = [pseudonymise(source.headers()[0], P).dataset for source in (first, second)]
@@ -164,6 +169,7 @@ def test_dates_keep_their_distance_within_a_patient() -> None:
     assert shifted[0].StudyTime == "101010"
 
 
+@pytest.mark.verifies("SRS-044", "SRS-046", level="unit", technique="boundary")
 def test_without_patient_id_there_is_no_pseudonym_but_a_shift() -> None:
     source = Source(patient_id="")
     dataset = pseudonymise(source.headers()[0], P).dataset
@@ -173,6 +179,7 @@ def test_without_patient_id_there_is_no_pseudonym_but_a_shift() -> None:
     assert other.StudyDate != dataset.StudyDate
 
 
+@pytest.mark.verifies("SRS-042", level="unit", technique="bad-input")
 @pytest.mark.parametrize("blank", [True, False])
 def test_a_missing_frame_of_reference_is_supplied_a_series(blank: bool) -> None:
     supplied = set()
@@ -187,6 +194,7 @@ def test_a_missing_frame_of_reference_is_supplied_a_series(blank: bool) -> None:
     assert other.FrameOfReferenceUID not in supplied
 
 
+@pytest.mark.verifies("SRS-042", level="unit", technique="bad-input")
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"])
 def test_a_missing_uid_is_refused(keyword: str) -> None:
     for value in ("", None):
@@ -201,6 +209,7 @@ def test_a_missing_uid_is_refused(keyword: str) -> None:
         assert keyword in refusal.value.text
 
 
+@pytest.mark.verifies("SRS-042", level="unit", technique="bad-input")
 def test_a_class_outside_the_standard_is_refused() -> None:
     header = Source().headers()[0]
     header.dataset.SOPClassUID = "1.3.12.2.1107.5.9.1"
@@ -208,6 +217,7 @@ def test_a_class_outside_the_standard_is_refused() -> None:
         pseudonymise(header, P)
 
 
+@pytest.mark.verifies("SRS-040", "SRS-041", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     ("keyword", "value"),
     [
@@ -238,6 +248,7 @@ def test_a_value_that_is_not_what_its_attribute_holds_is_left_out(keyword: str, 
     assert not pseudonymise(header, P).dataset.get(keyword)
 
 
+@pytest.mark.verifies("SRS-041", level="unit", technique="adversarial")
 def test_a_series_numbered_by_its_patient_loses_the_number() -> None:
     header = Source(patient_id="7012345").headers()[0]
     assert pseudonymise(header, P).dataset.SeriesNumber == 2
@@ -245,6 +256,7 @@ def test_a_series_numbered_by_its_patient_loses_the_number() -> None:
     assert "SeriesNumber" not in pseudonymise(header, P).dataset
 
 
+@pytest.mark.verifies("SRS-042", level="unit", technique="boundary")
 def test_long_decimals_are_shortened_to_what_the_vr_holds() -> None:
     header = Source().headers()[0]
     tag = Tag("SliceThickness")
@@ -254,6 +266,7 @@ def test_long_decimals_are_shortened_to_what_the_vr_holds() -> None:
     assert float(thickness) == pytest.approx(1.6000000238418579, rel=1e-13)
 
 
+@pytest.mark.verifies("SRS-042", level="unit", technique="example")
 def test_pixel_padding_keeps_its_sign_in_implicit_vr() -> None:
     header = Source().header(1)
     header.add_new(Tag("PixelPaddingValue"), "SS", -2000)
@@ -262,6 +275,7 @@ def test_pixel_padding_keeps_its_sign_in_implicit_vr() -> None:
     assert pseudonymise(RealDataset(from_file(to_file(header))), P).dataset.PixelPaddingValue == -2000
 
 
+@pytest.mark.verifies("SRS-044", level="unit", technique="example")
 def test_the_issuers_universal_form_counts() -> None:
     header = Source().headers()[0]
     qualifier = Dataset()
@@ -270,6 +284,7 @@ def test_the_issuers_universal_form_counts() -> None:
     assert pseudonymise(header, P).dataset.PatientID != pseudonymise(Source().headers()[0], P).dataset.PatientID
 
 
+@pytest.mark.verifies("SRS-046", level="unit", technique="boundary")
 @pytest.mark.parametrize(
     ("text", "days", "expected"),
     [
@@ -291,6 +306,7 @@ def test_moving_dates(text: str, days: int, expected: str | None) -> None:
     assert move(text, timedelta(days=days)) == expected
 
 
+@pytest.mark.verifies("SRS-040", level="unit", technique="boundary")
 @pytest.mark.parametrize(
     ("text", "time"), [("10", True), ("101112.5", True), ("25", False), ("10:11", False), ("", False)]
 )
@@ -298,6 +314,7 @@ def test_times(text: str, time: bool) -> None:
     assert is_time(text) is time
 
 
+@pytest.mark.verifies("SRS-040", level="unit", technique="consistency")
 def test_every_listed_keyword_is_in_the_dictionary() -> None:
     listed = (*KEPT, *STAND_INS, *attributes.IDENTIFYING, *attributes.PATIENT_MODULE, *attributes.STUDY_MODULE)
     assert all(keyword_for_tag(Tag(keyword)) == keyword for keyword in listed)

@@ -20,6 +20,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\\"), max_size=6
 UIDS = st.from_regex(r"1\.(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){1,5}", fullmatch=True)
 
 
+@pytest.mark.verifies("SRS-044", level="unit", technique="property")
 @settings(deadline=None)
 @given(TEXT, TEXT, TEXT, TEXT)
 def test_two_issuers_never_collide(issuer: str, patient: str, other_issuer: str, other_patient: str) -> None:
@@ -28,21 +29,25 @@ def test_two_issuers_never_collide(issuer: str, patient: str, other_issuer: str,
     assert empty or (P.patient(issuer, patient) == P.patient(other_issuer, other_patient)) == same
 
 
+@pytest.mark.verifies("SRS-044", level="unit", technique="boundary")
 def test_the_border_between_issuer_and_patient_counts() -> None:
     assert P.patient("A", "BC") != P.patient("AB", "C")
     assert P.patient("", "ABC") != P.patient("ABC", "ABC")
 
 
+@pytest.mark.verifies("SRS-044", level="unit", technique="boundary")
 @pytest.mark.parametrize("patient_id", ["", "   ", "\t"])
 def test_no_patient_id_no_pseudonym(patient_id: str) -> None:
     assert P.patient("ISSUER", patient_id) == ""
 
 
+@pytest.mark.verifies("SRS-044", level="unit", technique="example")
 def test_padding_is_no_part_of_an_identifier() -> None:
     assert P.patient("A ", " 12 ") == P.patient("A", "12")
     assert P.uid("1.2.3\0") == P.uid("1.2.3")
 
 
+@pytest.mark.verifies("SRS-042", "SRS-044", level="unit", technique="boundary")
 def test_pseudonyms_fit_their_attributes() -> None:
     """LO 64, SH 16, UI 64 characters: PS3.5 table 6.2-1."""
     patient, key = P.patient("", "1"), P.study_key("1.2.3")
@@ -52,6 +57,7 @@ def test_pseudonyms_fit_their_attributes() -> None:
     assert len(P.uid("1.2.3")) <= 64
 
 
+@pytest.mark.verifies("SRS-044", "SRS-045", level="unit", technique="property")
 @settings(deadline=None)
 @given(UIDS)
 def test_uids_are_valid_marked_and_apart_from_results(uid: str) -> None:
@@ -66,6 +72,7 @@ def test_uids_are_valid_marked_and_apart_from_results(uid: str) -> None:
     assert Pseudonymiser(OTHER_KEYS).uid(uid) != pseudonym
 
 
+@pytest.mark.verifies("SRS-045", level="unit", technique="example")
 def test_well_known_uids_are_untouched() -> None:
     for uid in UID_dictionary:
         assert P.uid(uid) == uid
@@ -73,17 +80,20 @@ def test_well_known_uids_are_untouched() -> None:
     assert P.uid("1.2.840.100080.1") != "1.2.840.100080.1"  # a neighbour of the root, not under it
 
 
+@pytest.mark.verifies("SRS-044", level="unit", technique="boundary")
 @pytest.mark.parametrize("uid", ["", "\0", "  "])
 def test_an_empty_uid_is_an_error(uid: str) -> None:
     with pytest.raises(ValueError, match="empty"):
         P.uid(uid)
 
 
+@pytest.mark.verifies("SRS-045", level="unit", technique="bad-input")
 @pytest.mark.parametrize("uid", ["2.25.", "2.25.0", "2.25.-5", f"2.25.{1 << 128}", "2.25.٣", "2.25.1\n", "", "x"])
 def test_nonsense_is_no_pseudonym(uid: str) -> None:
     assert not P.is_pseudonym(uid)
 
 
+@pytest.mark.verifies("SRS-046", level="unit", technique="property")
 @settings(deadline=None)
 @given(TEXT, TEXT, UIDS, UIDS)
 def test_the_shift_is_one_a_patient_and_never_zero(issuer: str, patient: str, study: str, other: str) -> None:
@@ -94,11 +104,13 @@ def test_the_shift_is_one_a_patient_and_never_zero(issuer: str, patient: str, st
         assert P.date_shift(issuer, patient, other) == shift
 
 
+@pytest.mark.verifies("SRS-046", level="unit", technique="example")
 def test_without_a_patient_the_shift_is_the_studys_own() -> None:
     shifts = {P.date_shift("", "", f"1.2.3.{number}").days for number in range(50)}
     assert len(shifts) > 40
 
 
+@pytest.mark.verifies("SRS-045", level="unit", technique="example")
 def test_pseudonyms_are_found_in_any_bytes() -> None:
     uid = P.uid("1.2.3").encode()
     for hit in (
@@ -114,6 +126,7 @@ def test_pseudonyms_are_found_in_any_bytes() -> None:
         assert not P.found_in(miss)
 
 
+@pytest.mark.verifies("SRS-044", level="integration", technique="consistency")
 def test_the_same_in_every_process() -> None:
     code = (
         "from node.identity import Pseudonymiser as P; from tests.node.identity.studies import KEYS; p = P(KEYS);"
@@ -133,6 +146,7 @@ def test_the_same_in_every_process() -> None:
         assert run.stdout.strip() == expected
 
 
+@pytest.mark.verifies("SRS-044", "SRS-046", level="unit", technique="oracle")
 def test_the_derivation_is_this_one_for_ever() -> None:
     """Written out with the standard library: a site that updates must find its patients again."""
 

@@ -55,6 +55,7 @@ def identities(dataset: Dataset) -> Iterator[str]:
                 yield value
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="real-data")
 @pytest.mark.parametrize("name", STUDIES)
 def test_real_results_come_back(study: Find, vault: Vault, name: str) -> None:
     headers = six(study(name))
@@ -81,6 +82,7 @@ def leaks(source: Dataset, out: Dataset) -> list[str]:
     return [value for value in identities(source) if value in whole or any(value in text for text in texts)]
 
 
+@pytest.mark.verifies("SRS-040", "SRS-041", level="unit", technique="real-data")
 @pytest.mark.parametrize("name", STUDIES)
 def test_nothing_of_a_real_study_comes_through(study: Find, name: str) -> None:
     for header in six(study(name)):
@@ -99,6 +101,7 @@ def multivendor(study: Find) -> list[Path]:
     return paths
 
 
+@pytest.mark.verifies("SRS-040", "SRS-041", level="unit", technique="real-data")
 def test_nothing_of_any_vendors_ct_comes_through(study: Find) -> None:
     """Without one warning of pydicom's, which would quote the value that it complains of."""
     seen, refused = 0, 0
@@ -119,6 +122,7 @@ def test_nothing_of_any_vendors_ct_comes_through(study: Find) -> None:
     assert refused <= 2
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="real-data")
 def test_results_of_any_vendors_ct_come_back(study: Find, tmp_path: Path) -> None:
     done = 0
     for path in multivendor(study):

@@ -26,6 +26,7 @@ def all_uids(dataset: Dataset) -> list[str]:
     return [str(uid) for e in dataset.iterall() if e.VR == "UI" for uid in (e.value if e.VM > 1 else [e.value])]
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 @pytest.mark.parametrize("kind", ["SEG", "SR"])
 def test_everything_comes_back(made: Made, kind: str) -> None:
     restored, result = made.restored(kind), made.results[kind][0].dataset
@@ -46,6 +47,7 @@ def test_everything_comes_back(made: Made, kind: str) -> None:
     assert made.vault.pseudonymiser.is_pseudonym(result.StudyInstanceUID)  # what was given is not changed
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 def test_the_parts_of_a_seg(made: Made) -> None:
     restored, result = made.restored("SEG"), made.seg.dataset
     assert restored.FrameOfReferenceUID == f"{SOURCE.study_uid}.3"
@@ -62,6 +64,7 @@ def test_the_parts_of_a_seg(made: Made) -> None:
     )  # highdicom copied the source's AcquisitionDateTime
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 def test_the_parts_of_an_sr(made: Made) -> None:
     restored = made.restored("SR")
     items = [item for element in restored.iterall() if element.keyword == "ContentSequence" for item in element.value]
@@ -77,6 +80,7 @@ def test_the_parts_of_an_sr(made: Made) -> None:
     assert series == {f"{SOURCE.study_uid}.2": 3, made.seg.dataset.SeriesInstanceUID: 1}
 
 
+@pytest.mark.verifies("SRS-054", "SRS-135", level="integration", technique="consistency")
 @pytest.mark.parametrize("kind", ["SEG", "SR"])
 def test_a_retry_makes_the_same_bytes(made: Made, kind: str) -> None:
     result, companions = made.results[kind]
@@ -86,6 +90,7 @@ def test_a_retry_makes_the_same_bytes(made: Made, kind: str) -> None:
     assert files[0] == files[1]
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="oracle")
 @pytest.mark.parametrize("kind", ["SEG", "SR"])
 def test_dciodvfy_finds_no_error(made: Made, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "restored.dcm"
@@ -109,6 +114,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 @pytest.mark.parametrize(("charset", "name"), NAMES)
 @pytest.mark.parametrize("kind", ["SEG", "SR"])
 def test_names_come_back_in_their_own_bytes(
@@ -124,6 +130,7 @@ def test_names_come_back_in_their_own_bytes(
     assert restored.get("SpecificCharacterSet") == (list(charset) if isinstance(charset, tuple) else charset)
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 @pytest.mark.parametrize(("charset", "name"), NAMES)
 def test_names_come_back_in_utf_8_where_the_result_needs_it(
     vault: Vault, charset: str | tuple[str, ...] | None, name: str
@@ -144,6 +151,7 @@ def named(charset: str | list[str], value: bytes) -> RealDataset:
     return real
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 def test_simplified_chinese_in_iso_2022(vault: Vault) -> None:
     """The bytes of PS3.5 K.3, which pydicom neither reads nor writes right: they pass untouched."""
 
@@ -160,12 +168,14 @@ def miscoded() -> RealDataset:
     return named("ISO_IR 192", "MÜLLER^PHANTOM".encode("latin-1"))
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="bad-input")
 def test_a_miscoded_name_comes_back_as_it_was(vault: Vault) -> None:
     pseudonymous = pseudonymise_study([miscoded()], vault)
     restored = bring_back(make_seg(pseudonymous), miscoded(), vault)
     assert restored.get_item("PatientName").value == "MÜLLER^PHANTOM".encode("latin-1")
 
 
+@pytest.mark.verifies("SRS-055", level="integration", technique="bad-input")
 @pytest.mark.filterwarnings("ignore:Failed to decode byte string with encoding 'utf8'")
 def test_a_miscoded_name_is_never_guessed_at(vault: Vault) -> None:
     pseudonymous = pseudonymise_study([miscoded()], vault)
@@ -181,6 +191,7 @@ def test_a_miscoded_name_is_never_guessed_at(vault: Vault) -> None:
     assert refusal.value.reason is Reason.BAD_ATTRIBUTE
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="bad-input")
 def test_a_malformed_real_uid_comes_back_as_it_was(vault: Vault) -> None:
     headers = []
     for header in SOURCE.headers():
@@ -193,6 +204,7 @@ def test_a_malformed_real_uid_comes_back_as_it_was(vault: Vault) -> None:
     check_restored(data, seg, headers[0], vault)
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 def test_without_a_frame_of_reference_the_supplied_one_stays(vault: Vault) -> None:
     made = Made(vault, Source(frame=False))
     frame = made.pseudonymous[0].dataset.FrameOfReferenceUID
@@ -201,11 +213,13 @@ def test_without_a_frame_of_reference_the_supplied_one_stays(vault: Vault) -> No
     assert frame != derive_uid("frame-of-reference", f"{SOURCE.study_uid}.2")  # it hangs on the key
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 def test_a_study_without_patient_id_finds_its_way(vault: Vault) -> None:
     restored = Made(vault, Source(patient_id="", issuer="")).restored("SR")
     assert (restored.PatientID, restored.PatientName) == ("", "PHANTOM^TEST")
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="boundary")
 def test_what_the_source_lacks_is_empty_or_absent(vault: Vault) -> None:
     headers = SOURCE.headers()
     for header in headers:
@@ -224,6 +238,7 @@ def test_what_the_source_lacks_is_empty_or_absent(vault: Vault) -> None:
     assert "StudyDescription" not in restored
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="example")
 def test_a_qualified_issuer_comes_back(vault: Vault) -> None:
     def headers() -> list[RealDataset]:
         qualifier = Dataset()
@@ -236,6 +251,7 @@ def test_a_qualified_issuer_comes_back(vault: Vault) -> None:
     assert restored.IssuerOfPatientIDQualifiersSequence[0].UniversalEntityID == "1.2.3"
 
 
+@pytest.mark.verifies("SRS-054", level="integration", technique="adversarial")
 def test_nothing_travels_outside_the_data_set(made: Made) -> None:
     seg = changed(made.seg, lambda _: None)
     seg.dataset.preamble = b"PREAMBLE".ljust(128)
@@ -256,16 +272,19 @@ def refused(result: PseudonymousDataset, made: Made, *companions: PseudonymousDa
     return refusal.value.reason
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="adversarial")
 def test_another_jobs_result(made: Made, other: Made) -> None:
     assert refused(made.seg, made, job=other.job) is Reason.IDENTITY_MISMATCH
     assert refused(other.seg, made) is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="adversarial")
 def test_an_unknown_study(made: Made) -> None:
     stranger = changed(made.seg, lambda ds: setattr(ds, "StudyInstanceUID", generate_uid()))
     assert refused(stranger, made, job=stranger.dataset.StudyInstanceUID) is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="adversarial")
 @pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID", "FrameOfReferenceUID"])
 def test_one_witness_names_another(made: Made, other: Made, keyword: str) -> None:
     crossed = changed(made.seg, lambda ds: setattr(ds, keyword, other.seg.dataset[keyword].value))
@@ -273,6 +292,7 @@ def test_one_witness_names_another(made: Made, other: Made, keyword: str) -> Non
     assert refused(crossed, made, job=other.job) is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="adversarial")
 def test_one_frame_of_many_is_another_patients(made: Made, other: Made) -> None:
     def cross(ds: Dataset) -> None:
         ds.PerFrameFunctionalGroupsSequence[2] = from_file(to_file(other.seg.dataset)).PerFrameFunctionalGroupsSequence[
@@ -282,6 +302,7 @@ def test_one_frame_of_many_is_another_patients(made: Made, other: Made) -> None:
     assert refused(changed(made.seg, cross), made) is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="adversarial")
 def test_a_report_of_another_patients_seg(made: Made, other: Made) -> None:
     assert refused(made.sr, made) is Reason.IDENTITY_MISMATCH  # a SEG that nobody says is of this job
     assert refused(made.sr, made, other.seg) is Reason.IDENTITY_MISMATCH
@@ -289,6 +310,7 @@ def test_a_report_of_another_patients_seg(made: Made, other: Made) -> None:
     assert refused(made.sr, made, disguised) is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="adversarial")
 def test_a_report_that_was_made_of_another_patients_seg(made: Made, other: Made) -> None:
     crossed = make_sr(made.pseudonymous, other.seg)
     assert refused(crossed, made, other.seg) is Reason.IDENTITY_MISMATCH
@@ -296,6 +318,7 @@ def test_a_report_that_was_made_of_another_patients_seg(made: Made, other: Made)
     assert refused(make_sr(made.pseudonymous, disguised), made, other.seg) is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-045", "SRS-053", level="integration", technique="adversarial")
 def test_a_source_cannot_pass_as_the_results_own(made: Made, other: Made) -> None:
     for uid in (other.pseudonymous[0].dataset.SOPInstanceUID, made.pseudonymous[0].dataset.SOPInstanceUID, "1.2.3"):
         for change in (
@@ -309,6 +332,7 @@ def test_a_source_cannot_pass_as_the_results_own(made: Made, other: Made) -> Non
                 assert refused(made.sr, made, forged) is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-053", level="integration", technique="boundary")
 def test_a_result_that_refers_to_nothing(made: Made) -> None:
     def strip(ds: Dataset) -> None:
         del ds.PerFrameFunctionalGroupsSequence
@@ -318,6 +342,7 @@ def test_a_result_that_refers_to_nothing(made: Made) -> None:
     assert refused(changed(made.seg, strip), made) is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-055", level="integration", technique="bad-input")
 def test_a_date_that_nothing_explains(made: Made) -> None:
     unknown = changed(made.seg, lambda ds: setattr(ds, "DateOfSecondaryCapture", "20240101"))
     assert refused(unknown, made) is Reason.CHECK_FAILED
@@ -333,6 +358,7 @@ def test_a_date_that_nothing_explains(made: Made) -> None:
     assert refused(partial, made) is Reason.CHECK_FAILED
 
 
+@pytest.mark.verifies("SRS-055", level="integration", technique="bad-input")
 def test_text_in_another_character_set(made: Made) -> None:
     def recode(ds: Dataset) -> None:
         ds.SpecificCharacterSet = "ISO_IR 100"
@@ -341,6 +367,7 @@ def test_text_in_another_character_set(made: Made) -> None:
     assert refused(changed(made.seg, recode), made) is Reason.CHECK_FAILED
 
 
+@pytest.mark.verifies("SRS-055", level="unit", technique="consistency")
 def test_titles_are_as_the_checks_assume() -> None:
     assert (codes.DCM.TrackingUniqueIdentifier.value, codes.DCM.FrameOfReferenceUID.value) == ("112040", "112227")
     assert (codes.DCM.StudyDate.value, codes.DCM.AcquisitionEquipment.value) == ("111060", "109101")

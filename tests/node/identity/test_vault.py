@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
 import stat
 import subprocess
 import sys
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +29,7 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "vault" / "vault.sqlite"
 
 
+@pytest.mark.verifies("SRS-051", level="unit", technique="example")
 def test_what_is_kept_comes_back_in_another_process(vault: Vault, tmp_path: Path) -> None:
     record = record_of(vault, SOURCE)
     vault.keep(record)
@@ -34,6 +38,7 @@ def test_what_is_kept_comes_back_in_another_process(vault: Vault, tmp_path: Path
     assert record.dataset.PatientName == "PHANTOM^SECRETNAME"
 
 
+@pytest.mark.verifies("SRS-049", "SRS-051", level="unit", technique="adversarial")
 def test_nothing_is_readable_in_the_database_or_its_log(vault: Vault, tmp_path: Path) -> None:
     with closing(sqlite3.connect(database(tmp_path))) as reader:
         reader.execute("BEGIN")
@@ -52,16 +57,32 @@ def test_nothing_is_readable_in_the_database_or_its_log(vault: Vault, tmp_path: 
             assert word.encode("utf-16-le") not in data
 
 
+@pytest.mark.verifies("SRS-049", level="unit", technique="adversarial")
+def test_nothing_is_readable_after_decompression_either(vault: Vault, tmp_path: Path) -> None:
+    """Records are compressed before they are sealed: a search for words alone would pass without any seal."""
+    record = record_of(vault, SOURCE)
+    vault.keep(record)
+    assert b"SECRETNAME" in base64.b64decode(json.loads(zlib.decompress(record.to_bytes()))["identity"])
+    with closing(sqlite3.connect(database(tmp_path))) as reader:
+        ((sealed,),) = reader.execute("SELECT sealed FROM study").fetchall()
+    for start in range(len(sealed) - 2):
+        with pytest.raises(zlib.error):
+            zlib.decompress(sealed[start:])
+
+
+@pytest.mark.verifies("SRS-049", level="unit", technique="example")
 def test_only_the_owner_can_read_it(vault: Vault, tmp_path: Path) -> None:
     assert stat.S_IMODE(database(tmp_path).stat().st_mode) == 0o600
 
 
+@pytest.mark.verifies("SRS-051", level="unit", technique="example")
 def test_it_survives_a_power_cut_by_its_settings(vault: Vault, tmp_path: Path) -> None:
     with closing(vault._connect()) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
+@pytest.mark.verifies("SRS-050", level="unit", technique="bad-input")
 def test_another_key_is_refused_and_nothing_is_changed(vault: Vault, tmp_path: Path) -> None:
     vault.keep(record_of(vault, SOURCE))
     before = database(tmp_path).read_bytes()
@@ -71,6 +92,7 @@ def test_another_key_is_refused_and_nothing_is_changed(vault: Vault, tmp_path: P
     Vault(database(tmp_path), KEYS)
 
 
+@pytest.mark.verifies("SRS-050", level="unit", technique="bad-input")
 def test_a_later_vault_is_refused(vault: Vault, tmp_path: Path) -> None:
     with closing(sqlite3.connect(database(tmp_path))) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -78,6 +100,7 @@ def test_a_later_vault_is_refused(vault: Vault, tmp_path: Path) -> None:
         Vault(database(tmp_path), KEYS)
 
 
+@pytest.mark.verifies("SRS-051", level="unit", technique="example")
 def test_keeping_twice_changes_nothing(vault: Vault, tmp_path: Path) -> None:
     record = record_of(vault, SOURCE)
     vault.keep(record)
@@ -87,6 +110,7 @@ def test_keeping_twice_changes_nothing(vault: Vault, tmp_path: Path) -> None:
         assert connection.execute("SELECT * FROM study").fetchall() == first
 
 
+@pytest.mark.verifies("SRS-052", level="unit", technique="example")
 def test_late_images_are_added_and_a_corrected_name_wins(vault: Vault) -> None:
     vault.keep(record_of(vault, SOURCE, count=2))
     corrected = Source(name="PHANTOM^CORRECTED", patient_id=SOURCE.patient_id)
@@ -97,6 +121,7 @@ def test_late_images_are_added_and_a_corrected_name_wins(vault: Vault) -> None:
     assert joined.dataset.PatientName == "PHANTOM^CORRECTED"
 
 
+@pytest.mark.verifies("SRS-052", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     "other",
     [
@@ -114,6 +139,7 @@ def test_a_study_does_not_change_its_patient(vault: Vault, other: Source) -> Non
     assert vault.study(kept.patient, kept.study_uid) == kept
 
 
+@pytest.mark.verifies("SRS-052", level="unit", technique="bad-input")
 def test_without_an_id_the_name_tells_patients_apart(vault: Vault) -> None:
     vault.keep(record_of(vault, Source(patient_id="", name="PHANTOM^ONE")))
     with pytest.raises(Refused) as refusal:
@@ -121,6 +147,7 @@ def test_without_an_id_the_name_tells_patients_apart(vault: Vault) -> None:
     assert refusal.value.reason is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-052", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     "second",
     [
@@ -136,6 +163,7 @@ def test_two_patients_or_studies_at_once_are_refused(vault: Vault, second: Sourc
     assert refusal.value.reason is Reason.MORE_THAN_ONE_PATIENT
 
 
+@pytest.mark.verifies("SRS-052", level="unit", technique="bad-input")
 def test_two_names_without_an_id_are_two_patients(vault: Vault) -> None:
     one, two = (Source(patient_id="", name=f"PHANTOM^{name}").headers() for name in ("ONE", "TWO"))
     with pytest.raises(Refused) as refusal:
@@ -143,6 +171,7 @@ def test_two_names_without_an_id_are_two_patients(vault: Vault) -> None:
     assert refusal.value.reason is Reason.MORE_THAN_ONE_PATIENT
 
 
+@pytest.mark.verifies("SRS-053", level="unit", technique="adversarial")
 def test_who_does_not_name_the_patient_gets_nothing(vault: Vault) -> None:
     record = record_of(vault, SOURCE)
     vault.keep(record)
@@ -152,6 +181,7 @@ def test_who_does_not_name_the_patient_gets_nothing(vault: Vault) -> None:
         assert refusal.value.reason is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.verifies("SRS-050", level="unit", technique="adversarial")
 def test_rows_cannot_be_exchanged(vault: Vault, tmp_path: Path) -> None:
     """Whoever can write the file swaps two patients' sealed rows: both are refused."""
     records = [record_of(vault, Source(patient_id=f"PHANTOM-{n}", number=n)) for n in (1, 2)]
@@ -167,6 +197,7 @@ def test_rows_cannot_be_exchanged(vault: Vault, tmp_path: Path) -> None:
             vault.study(record.patient, record.study_uid)
 
 
+@pytest.mark.verifies("SRS-051", level="unit", technique="boundary")
 def test_five_thousand_instances(vault: Vault) -> None:
     record = record_of(vault, SOURCE)
     many = {vault.pseudonymiser.uid(f"1.2.3.{n}"): f"1.2.3.{n}" for n in range(5000)}
@@ -208,6 +239,7 @@ def studies_in(vault: Vault, numbers: range) -> int:
     return found
 
 
+@pytest.mark.verifies("SRS-051", level="integration", technique="fault-injection")
 def test_several_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     """From the making of the file on, and on one study that all add images to."""
     path = database(tmp_path)
@@ -222,6 +254,7 @@ def test_several_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     assert instances <= set(vault.study(shared.patient, shared.study_uid).uids.values())
 
 
+@pytest.mark.verifies("SRS-051", level="integration", technique="fault-injection")
 @pytest.mark.parametrize("written", [1, 3, 7])
 def test_killed_while_writing_it_stays_readable(tmp_path: Path, written: int) -> None:
     path = database(tmp_path)

@@ -22,11 +22,17 @@ def written(made: Made, change: Callable[[Dataset], None] | None = None) -> byte
     return to_file(dataset)
 
 
+@pytest.mark.verifies("SRS-056", level="integration", technique="example")
 def test_the_last_look_passes_what_is_right(made: Made) -> None:
-    check_restored(written(made), made.seg, SOURCE.headers()[0], made.vault)
-    check_restored(memoryview(written(made)), made.seg, SOURCE.headers()[2], made.vault)
+    whole = written(made)
+
+    check_restored(whole, made.seg, SOURCE.headers()[0], made.vault)
+    check_restored(memoryview(whole), made.seg, SOURCE.headers()[2], made.vault)
+    with pytest.raises(Refused):
+        check_restored(whole[:-1], made.seg, SOURCE.headers()[0], made.vault)
 
 
+@pytest.mark.verifies("SRS-056", level="integration", technique="fault-injection")
 @pytest.mark.parametrize(
     ("message", "change"),
     [
@@ -71,6 +77,7 @@ def _contributed(ds: Dataset, when: str) -> None:
     ds.ContributingEquipmentSequence[0].ContributionDateTime = when
 
 
+@pytest.mark.verifies("SRS-056", level="integration", technique="adversarial")
 def test_the_last_look_does_not_believe_a_crossed_result(made: Made, other: Made) -> None:
     """One that restoring would never have let through, with the real UID of the pseudonym in it."""
     crossed = changed(made.seg, lambda ds: _first_source(ds, other.pseudonymous[0].dataset.SOPInstanceUID))
@@ -79,6 +86,7 @@ def test_the_last_look_does_not_believe_a_crossed_result(made: Made, other: Made
         check_restored(data, crossed, SOURCE.headers()[0], made.vault)
 
 
+@pytest.mark.verifies("SRS-056", level="integration", technique="adversarial")
 def test_the_last_look_asks_the_source(made: Made, other: Made) -> None:
     for source in (other.source, Source(patient_id="PHANTOM-2"), Source(patient_id="")):
         with pytest.raises(Refused, match="another study than this source"):
@@ -88,6 +96,7 @@ def test_the_last_look_asks_the_source(made: Made, other: Made) -> None:
         check_restored(written(made), made.seg, renamed, made.vault)
 
 
+@pytest.mark.verifies("SRS-056", level="integration", technique="adversarial")
 def test_the_last_look_reads_the_file_meta_information(made: Made) -> None:
     uid = made.seg.dataset.SOPInstanceUID
     another = uid[:-1] + str((int(uid[-1]) + 1) % 10)

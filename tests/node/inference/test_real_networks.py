@@ -30,6 +30,7 @@ def _read(folder: Path) -> Volume:
     return Volume(hu, geometry, geometry)
 
 
+@pytest.mark.verifies("SRS-070", level="integration", technique="real-data")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.data

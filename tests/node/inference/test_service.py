@@ -24,6 +24,7 @@ from tests.node.inference.rehearsal import GRID, SHAPE, THRESHOLD, Rehearsal, go
 # ---- a good day
 
 
+@pytest.mark.verifies("SRS-078", "SRS-135", level="integration", technique="oracle")
 def test_the_label_map_is_what_the_networks_say_on_the_grid_of_the_source(rehearsal: Rehearsal) -> None:
     key = rehearsal.volume(seed=4)
     hu = Volume.from_bytes(rehearsal.store.get(key)).hu
@@ -38,6 +39,7 @@ def test_the_label_map_is_what_the_networks_say_on_the_grid_of_the_source(rehear
     np.testing.assert_array_equal(labels.labels, expected)
 
 
+@pytest.mark.verifies("SRS-078", level="integration", technique="example")
 def test_one_warm_process_does_one_job_after_the_other(rehearsal: Rehearsal) -> None:
     with rehearsal.service() as service:
         pid = service.pid
@@ -49,6 +51,7 @@ def test_one_warm_process_does_one_job_after_the_other(rehearsal: Rehearsal) -> 
     assert results[0].labels_key == results[2].labels_key != results[1].labels_key
 
 
+@pytest.mark.verifies("SRS-078", level="integration", technique="example")
 def test_progress_comes_for_every_tile_while_the_job_runs(rehearsal: Rehearsal) -> None:
     seen: list[tuple[str, int, int]] = []
     with rehearsal.service() as service:
@@ -56,6 +59,7 @@ def test_progress_comes_for_every_tile_while_the_job_runs(rehearsal: Rehearsal) 
     assert seen == [("tiles", 0, 3), ("tiles", 1, 3), ("tiles", 2, 3), ("tiles", 3, 3)]
 
 
+@pytest.mark.verifies("SRS-078", level="integration", technique="example")
 def test_the_time_of_every_step_and_the_facts_come_with_the_result(rehearsal: Rehearsal) -> None:
     with rehearsal.service() as service:
         result = service.segment(rehearsal.volume())
@@ -64,6 +68,7 @@ def test_the_time_of_every_step_and_the_facts_come_with_the_result(rehearsal: Re
     assert result.facts == {"slices": SHAPE[0]}
 
 
+@pytest.mark.verifies("SRS-078", level="integration", technique="example")
 def test_the_service_names_model_weights_and_engine_as_reports_must(rehearsal: Rehearsal) -> None:
     with rehearsal.service(engine="openvino") as service:
         result = service.segment(rehearsal.volume())
@@ -77,6 +82,7 @@ def test_the_service_names_model_weights_and_engine_as_reports_must(rehearsal: R
     assert service.min_lesion_ml == rehearsal.manifest.smallest_lesion_ml
 
 
+@pytest.mark.verifies("SRS-078", level="integration", technique="oracle")
 def test_both_engines_draw_the_same(rehearsal: Rehearsal) -> None:
     maps = []
     for engine in ("onnxruntime", "openvino"):
@@ -85,6 +91,7 @@ def test_both_engines_draw_the_same(rehearsal: Rehearsal) -> None:
     assert (maps[0] != maps[1]).sum() <= 0.001 * (maps[0] > 0).sum()
 
 
+@pytest.mark.verifies("SRS-078", level="integration", technique="example")
 def test_callers_in_several_threads_are_served_one_by_one(rehearsal: Rehearsal) -> None:
     with rehearsal.service() as service:
         keys = [rehearsal.volume(seed=seed) for seed in range(4)]
@@ -101,6 +108,7 @@ def test_callers_in_several_threads_are_served_one_by_one(rehearsal: Rehearsal) 
     assert [together[key] for key in keys] == alone
 
 
+@pytest.mark.verifies("SRS-079", level="integration", technique="example")
 def test_the_worker_outlives_the_thread_that_started_the_service(rehearsal: Rehearsal) -> None:
     # The kernel sends a child's death signal when the *thread* that started it ends.
     service = rehearsal.service()
@@ -116,6 +124,7 @@ def test_the_worker_outlives_the_thread_that_started_the_service(rehearsal: Rehe
 # ---- a volume that cannot be worked on
 
 
+@pytest.mark.verifies("SRS-076", level="integration", technique="fault-injection")
 @pytest.mark.parametrize(("command", "kind"), [(Command.RAISE, "ArithmeticError"), (Command.WRONG_SIZE, "ValueError")])
 def test_a_volume_that_the_pipeline_cannot_work_on_is_refused_and_the_worker_stays(
     rehearsal: Rehearsal, command: Command, kind: str
@@ -131,6 +140,7 @@ def test_a_volume_that_the_pipeline_cannot_work_on_is_refused_and_the_worker_sta
     assert kind in logs[0]["traceback"]
 
 
+@pytest.mark.verifies("SRS-076", "SRS-135", level="integration", technique="bad-input")
 def test_what_is_no_volume_is_refused_and_the_worker_stays(rehearsal: Rehearsal) -> None:
     with rehearsal.service() as service:
         pid = service.pid
@@ -144,6 +154,7 @@ def test_what_is_no_volume_is_refused_and_the_worker_stays(rehearsal: Rehearsal)
 # ---- a store that fails
 
 
+@pytest.mark.verifies("SRS-076", level="integration", technique="bad-input")
 @pytest.mark.parametrize("key", ["sha256:" + 64 * "0", "../../etc/passwd", ""])
 def test_an_artefact_that_is_not_there_is_not_the_fault_of_the_study(rehearsal: Rehearsal, key: str) -> None:
     with rehearsal.service() as service:
@@ -154,6 +165,7 @@ def test_an_artefact_that_is_not_there_is_not_the_fault_of_the_study(rehearsal: 
         assert service.pid == pid
 
 
+@pytest.mark.verifies("SRS-076", "SRS-133", level="integration", technique="fault-injection")
 def test_a_damaged_artefact_is_not_read(rehearsal: Rehearsal) -> None:
     key = rehearsal.volume()
     path = rehearsal.store.path(key)
@@ -162,6 +174,7 @@ def test_a_damaged_artefact_is_not_read(rehearsal: Rehearsal) -> None:
         service.segment(key)
 
 
+@pytest.mark.verifies("SRS-076", level="integration", technique="fault-injection")
 def test_a_label_map_that_cannot_be_stored_is_not_the_fault_of_the_study(rehearsal: Rehearsal) -> None:
     key = rehearsal.volume()
     with rehearsal.service() as service:
@@ -179,6 +192,7 @@ def test_a_label_map_that_cannot_be_stored_is_not_the_fault_of_the_study(rehears
 # ---- a start that must fail
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="adversarial")
 def test_a_network_of_another_hash_is_refused(rehearsal: Rehearsal) -> None:
     service = rehearsal.service()
     rehearsal.file.write_bytes(smooth_network()[:-1] + b"\0")
@@ -190,12 +204,14 @@ def test_a_network_of_another_hash_is_refused(rehearsal: Rehearsal) -> None:
     service.stop()
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="bad-input")
 def test_a_missing_network_is_refused(rehearsal: Rehearsal) -> None:
     rehearsal.file.unlink()
     with pytest.raises(WeightsError, match=r"smooth\.onnx"):
         rehearsal.service().start()
 
 
+@pytest.mark.verifies("SRS-066", level="integration", technique="adversarial")
 def test_a_network_that_was_changed_meanwhile_is_not_taken_by_a_fresh_worker(rehearsal: Rehearsal) -> None:
     with rehearsal.service() as service:
         rehearsal.file.write_bytes(smooth_network()[:-1] + b"\0")
@@ -208,6 +224,7 @@ def test_a_network_that_was_changed_meanwhile_is_not_taken_by_a_fresh_worker(reh
         service.segment(rehearsal.volume())
 
 
+@pytest.mark.verifies("SRS-071", level="integration", technique="bad-input")
 def test_a_network_that_no_engine_reads_is_named(rehearsal: Rehearsal) -> None:
     rehearsal.networks["smooth"] = b"no network, but of the right hash"
     rehearsal.file.write_bytes(rehearsal.networks["smooth"])
@@ -216,18 +233,21 @@ def test_a_network_that_no_engine_reads_is_named(rehearsal: Rehearsal) -> None:
     assert "Traceback" in logs[0]["traceback"]
 
 
+@pytest.mark.verifies("SRS-071", level="integration", technique="bad-input")
 def test_a_pipeline_that_is_not_there_is_named(rehearsal: Rehearsal) -> None:
     service = rehearsal.service(model=rehearsal.manifest.model_copy(update={"pipeline": "models.nowhere:segment"}))
     with pytest.raises(InferenceError, match=r"there is no models\.nowhere:segment"):
         service.start()
 
 
+@pytest.mark.verifies("SRS-071", level="integration", technique="bad-input")
 def test_cuda_that_is_not_there_keeps_the_service_from_starting(rehearsal: Rehearsal) -> None:
     service = rehearsal.service(engine="cuda")
     with pytest.raises(EngineUnavailableError, match=r"overread\[gpu\]|check the GPU|CUDA cannot be used"):
         service.start()
 
 
+@pytest.mark.verifies("SRS-074", level="integration", technique="fault-injection")
 def test_a_load_that_takes_too_long_is_given_up(rehearsal: Rehearsal) -> None:
     service = rehearsal.service(load_seconds=0.01)
     with pytest.raises(WorkerHungError):

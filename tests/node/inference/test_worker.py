@@ -69,10 +69,12 @@ def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Talk]:
     talk.thread.join(60)
 
 
+@pytest.mark.verifies("SRS-079", level="unit", technique="boundary")
 def test_a_conversation_that_ends_before_it_begins(talk: Talk) -> None:
     assert talk.end() == 0
 
 
+@pytest.mark.verifies("SRS-078", level="unit", technique="example")
 def test_a_conversation_from_setup_to_end(talk: Talk) -> None:
     *loading, ready = talk.begin()
     assert loading == [Progress(step="load_networks", done=done, total=2) for done in range(3)]
@@ -88,6 +90,7 @@ def test_a_conversation_from_setup_to_end(talk: Talk) -> None:
     assert talk.end() == 0
 
 
+@pytest.mark.verifies("SRS-076", level="unit", technique="fault-injection")
 @pytest.mark.parametrize(
     ("command", "kind", "at"),
     [
@@ -108,6 +111,7 @@ def test_a_failure_is_told_with_its_place_and_the_next_job_is_done(
     assert isinstance(talk.ask(talk.rehearsal.volume())[-1], Done)
 
 
+@pytest.mark.verifies("SRS-076", level="unit", technique="fault-injection")
 def test_a_store_that_fails_is_told_as_such(talk: Talk) -> None:
     talk.begin()
     answer = talk.ask("sha256:" + 64 * "0")[-1]
@@ -115,6 +119,7 @@ def test_a_store_that_fails_is_told_as_such(talk: Talk) -> None:
     assert answer.at == "storage"
 
 
+@pytest.mark.verifies("SRS-066", level="unit", technique="adversarial")
 def test_a_worker_whose_networks_are_not_right_says_so_and_ends(talk: Talk) -> None:
     talk.rehearsal.file.write_bytes(b"another network")
     answer = talk.begin()[-1]
@@ -123,6 +128,7 @@ def test_a_worker_whose_networks_are_not_right_says_so_and_ends(talk: Talk) -> N
     assert talk.end() == 1
 
 
+@pytest.mark.verifies("SRS-079", level="unit", technique="fault-injection")
 def test_a_node_that_goes_in_the_middle_of_a_job_ends_the_worker(talk: Talk) -> None:
     talk.begin()
     job = Job(volume_key=talk.rehearsal.volume(Command.CRAWL))

@@ -51,6 +51,7 @@ class Job(threading.Thread):
 # ---- a worker that hangs or dies
 
 
+@pytest.mark.verifies("SRS-074", level="integration", technique="fault-injection")
 def test_a_worker_without_progress_is_killed_and_replaced(rehearsal: Rehearsal) -> None:
     with rehearsal.service(stall_seconds=3.0) as service:
         pid = service.pid
@@ -62,6 +63,7 @@ def test_a_worker_without_progress_is_killed_and_replaced(rehearsal: Rehearsal) 
         assert service.pid not in (None, pid)
 
 
+@pytest.mark.verifies("SRS-074", level="integration", technique="fault-injection")
 def test_a_job_that_never_ends_is_ended_in_spite_of_its_progress(rehearsal: Rehearsal) -> None:
     with rehearsal.service(hard_limit_seconds=2.0) as service:
         seen: list[Progress] = []
@@ -72,6 +74,7 @@ def test_a_job_that_never_ends_is_ended_in_spite_of_its_progress(rehearsal: Rehe
         assert len(seen) > 5
 
 
+@pytest.mark.verifies("SRS-074", level="integration", technique="fault-injection")
 def test_a_worker_killed_in_the_middle_of_a_job_is_replaced(rehearsal: Rehearsal) -> None:
     with rehearsal.service() as service:
         pid = service.pid
@@ -86,6 +89,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_replaced(rehearsal: Rehearsal
         assert service.pid not in (None, pid)
 
 
+@pytest.mark.verifies("SRS-074", level="integration", technique="fault-injection")
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -108,6 +112,7 @@ def test_a_worker_that_is_not_to_be_trusted_any_more_is_replaced(
         assert service.pid not in (None, pid)
 
 
+@pytest.mark.verifies("SRS-074", level="integration", technique="fault-injection")
 def test_a_worker_that_died_while_it_waited_is_replaced_unnoticed(rehearsal: Rehearsal) -> None:
     with rehearsal.service() as service:
         pid = service.pid
@@ -118,6 +123,7 @@ def test_a_worker_that_died_while_it_waited_is_replaced_unnoticed(rehearsal: Reh
         assert service.pid not in (None, pid)
 
 
+@pytest.mark.verifies("SRS-074", level="integration", technique="fault-injection")
 def test_a_job_that_its_caller_gives_up_leaves_no_answer_for_the_next(rehearsal: Rehearsal) -> None:
     def give_up(_: Progress) -> None:
         raise Refused(Reason.TOO_LARGE, "a refusal that is not the worker's")
@@ -134,6 +140,7 @@ def test_a_job_that_its_caller_gives_up_leaves_no_answer_for_the_next(rehearsal:
 # ---- the end
 
 
+@pytest.mark.verifies("SRS-079", level="integration", technique="example")
 def test_a_stopped_service_takes_no_jobs(rehearsal: Rehearsal) -> None:
     service = rehearsal.service()
     with pytest.raises(InferenceError, match="not started"):
@@ -145,6 +152,7 @@ def test_a_stopped_service_takes_no_jobs(rehearsal: Rehearsal) -> None:
         service.segment(rehearsal.volume())
 
 
+@pytest.mark.verifies("SRS-079", level="integration", technique="example")
 def test_stopping_ends_the_job_at_work_and_the_one_that_waits(rehearsal: Rehearsal) -> None:
     service = rehearsal.service()
     service.start()
@@ -178,6 +186,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.verifies("SRS-079", level="integration", technique="fault-injection")
 @pytest.mark.parametrize("state", ["idle", "busy"])
 def test_a_worker_dies_with_its_node(rehearsal: Rehearsal, tmp_path: Path, state: str) -> None:
     environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -33,11 +33,13 @@ def vector_mm(diameter: Diameter, spacing: tuple[float, float, float]) -> np.nda
     return (np.array(diameter.end) - np.array(diameter.start)) * spacing
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="bad-input")
 def test_empty_mask_is_an_error():
     with pytest.raises(ValueError, match="empty"):
         axial_diameters(canvas(), ONE_MM)
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 def test_bar_of_40_by_10_mm():
     mask = canvas()
     mask[0, 20:30, 10:50] = True
@@ -46,6 +48,7 @@ def test_bar_of_40_by_10_mm():
     assert short.length_mm == pytest.approx(10.25)  # the chord; the hull's width would be 19.4
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 def test_bar_converges_to_its_true_size_with_finer_pixels():
     mask = canvas(60, 220)
     mask[0, 10:50, 20:180] = True
@@ -54,6 +57,7 @@ def test_bar_converges_to_its_true_size_with_finer_pixels():
     assert short.length_mm == pytest.approx(10 / np.cos(np.arctan(10 / 40)), abs=0.02)
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="boundary")
 def test_a_single_voxel_is_a_pixel_long_and_wide():
     mask = canvas(5, 5)
     mask[0, 2, 3] = True
@@ -61,6 +65,7 @@ def test_a_single_voxel_is_a_pixel_long_and_wide():
     assert (long.length_mm, short.length_mm) == (pytest.approx(0.7), pytest.approx(0.7))
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="boundary")
 @pytest.mark.parametrize("row_mm", [0.5, 0.2])
 def test_a_single_line_is_as_long_as_its_pixels_and_one_wide(row_mm):
     mask = canvas(9, 9)
@@ -72,6 +77,7 @@ def test_a_single_line_is_as_long_as_its_pixels_and_one_wide(row_mm):
     assert {long.start[2], long.end[2]} == {0.5, 7.5}
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="boundary")
 def test_pixels_that_touch_at_corners_only_are_one_lesion():
     mask = canvas(9, 9)
     mask[0, range(1, 8), range(1, 8)] = True
@@ -80,6 +86,7 @@ def test_pixels_that_touch_at_corners_only_are_one_lesion():
     assert 0.6 < short.length_mm < 1.1
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="boundary")
 def test_voxels_that_touch_across_slices_are_measured_on_one_slice():
     mask = canvas(5, 5, 5)
     mask[range(5), range(5), range(5)] = True  # a space diagonal: 26-connected, one voxel on each slice
@@ -87,6 +94,7 @@ def test_voxels_that_touch_across_slices_are_measured_on_one_slice():
     assert (long.length_mm, short.length_mm) == (pytest.approx(1.0), pytest.approx(1.0))
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 @pytest.mark.parametrize("degrees", [0, 17, 45, 73, 90, 120])
 @pytest.mark.parametrize("pixel", [(0.7, 0.7), (0.5, 1.0), (1.0, 0.5)])
 def test_ellipse_is_right_to_a_pixel(degrees, pixel):
@@ -99,6 +107,7 @@ def test_ellipse_is_right_to_a_pixel(degrees, pixel):
     assert np.linalg.norm(vector_mm(short, spacing)) == pytest.approx(short.length_mm)
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 def test_short_axis_of_an_angle_stays_inside_it():
     mask = canvas(50, 50)
     mask[0, 5:45, 5:11] = True
@@ -131,6 +140,7 @@ def open_ring() -> np.ndarray:
     return mask
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 @pytest.mark.parametrize("mask", [u_shape(), h_shape(), open_ring()], ids=["U", "H", "open ring"])
 def test_short_axis_does_not_leave_the_lesion(mask):
     _, short = axial_diameters(mask, ONE_MM)
@@ -139,12 +149,14 @@ def test_short_axis_does_not_leave_the_lesion(mask):
     assert short.length_mm < 30  # all three are wider than that from outside to outside
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 def test_a_necrotic_core_does_not_interrupt_the_axes():
     disc = ellipse(15, 15, 0, (1, 1), 20)
     ring = disc & ~ellipse(9, 9, 0, (1, 1), 20)
     assert axial_diameters(ring, ONE_MM) == axial_diameters(disc, ONE_MM)
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 def test_parts_that_are_separate_on_an_image_are_measured_separately():
     """Two metastases bridged by a voxel on the next image are not one of three times the size."""
     mask = canvas(30, 60, 2)
@@ -156,6 +168,7 @@ def test_parts_that_are_separate_on_an_image_are_measured_separately():
     assert long.length_mm == pytest.approx(27.0)
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="example")
 def test_of_equally_long_images_the_one_with_most_lesion_counts():
     mask = canvas(30, 30, 3)
     mask[:, 15, 5:25] = True
@@ -166,6 +179,7 @@ def test_of_equally_long_images_the_one_with_most_lesion_counts():
     assert axial_diameters(mask, ONE_MM)[0].start[0] == 1.0
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="boundary")
 def test_a_lesion_on_the_image_border_has_ends_within_the_image():
     mask = np.ones((1, 6, 8), bool)
     for diameter in axial_diameters(mask, ONE_MM):
@@ -174,6 +188,7 @@ def test_a_lesion_on_the_image_border_has_ends_within_the_image():
             assert -0.5 <= column <= 7.5
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 def test_a_giant_lesion():
     z, y, x = np.ogrid[-80:80, -256:256, -256:256]
     mask = (z / 80) ** 2 + (y * 0.6 / 90) ** 2 + (x * 0.6 / 120) ** 2 <= 1
@@ -291,6 +306,7 @@ def brute_diameters(mask: np.ndarray, pixel: np.ndarray) -> tuple[float, list[tu
     return longest, [(image, part, ends) for length, image, part, ends in found if length > longest - 1e-6]
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="oracle")
 @modest
 @given(blobs, pixels)
 def test_random_shapes_against_brute_force(mask, pixel):
@@ -305,6 +321,7 @@ def test_random_shapes_against_brute_force(mask, pixel):
     assert short.length_mm == pytest.approx(expected, abs=0.03)
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="property")
 @modest
 @given(blobs, pixels)
 def test_lengths_do_not_depend_on_how_the_image_is_turned(mask, pixel):
@@ -317,6 +334,7 @@ def test_lengths_do_not_depend_on_how_the_image_is_turned(mask, pixel):
     assert [d.length_mm for d in transposed] == pytest.approx(lengths)
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="property")
 @modest
 @given(blobs, pixels)
 def test_axes_are_perpendicular_and_inside_the_image(mask, pixel):

@@ -28,6 +28,7 @@ def scene() -> tuple[Volume, LabelMap]:
     return volume, labels_on(volume, labels)
 
 
+@pytest.mark.verifies("SRS-087", level="unit", technique="bad-input")
 def test_liver_without_parenchyma_is_refused():
     volume = volume_of(np.zeros((3, 3, 3)))
     for labels in (np.zeros((3, 3, 3)), np.full((3, 3, 3), 2)):
@@ -36,6 +37,7 @@ def test_liver_without_parenchyma_is_refused():
         assert refusal.value.reason is Reason.NO_LIVER
 
 
+@pytest.mark.verifies("SRS-087", level="unit", technique="bad-input")
 def test_labels_on_another_grid_are_an_error():
     volume = volume_of(np.zeros((3, 3, 3)))
     labels = np.ones((3, 3, 3), np.uint8)
@@ -45,6 +47,7 @@ def test_labels_on_another_grid_are_an_error():
         measure(volume, LabelMap(labels[:2], volume.geometry), READING, 0.0)
 
 
+@pytest.mark.verifies("SRS-083", level="unit", technique="phantom")
 def test_lesions_are_numbered_by_volume_then_position():
     measured = measure(*scene(), READING, 0.01)
     assert [lesion.number for lesion in measured.lesions] == [1, 2, 3]
@@ -53,6 +56,7 @@ def test_lesions_are_numbered_by_volume_then_position():
     assert [lesion.centroid[0] for lesion in measured.lesions] == [3.5, 6.5, 9.5]
 
 
+@pytest.mark.verifies("SRS-083", level="unit", technique="phantom")
 def test_the_lesion_map_holds_the_numbers():
     volume, labels = scene()
     measured = measure(volume, labels, READING, 0.01)
@@ -65,6 +69,7 @@ def test_the_lesion_map_holds_the_numbers():
         assert measured.lesion_map.labels[index] == lesion.number
 
 
+@pytest.mark.verifies("SRS-084", level="unit", technique="phantom")
 def test_specks_are_ignored_and_said():
     measured = measure(*scene(), READING, 0.01)
     (note,) = measured.notes
@@ -75,11 +80,13 @@ def test_specks_are_ignored_and_said():
     assert everything.notes == ()
 
 
+@pytest.mark.verifies("SRS-084", level="unit", technique="boundary")
 def test_a_lesion_of_exactly_the_smallest_volume_counts():
     assert len(measure(*scene(), READING, 0.016).lesions) == 3
     assert len(measure(*scene(), READING, 0.0161).lesions) == 1
 
 
+@pytest.mark.verifies("SRS-087", level="unit", technique="phantom")
 def test_liver_volume_and_burden():
     measured = measure(*scene(), READING, 0.01)
     assert measured.organ.volume_ml == pytest.approx(2.0)
@@ -87,12 +94,14 @@ def test_liver_volume_and_burden():
     assert (measured.organ.hu_mean, measured.organ.hu_sd) == (100.0, 0.0)
 
 
+@pytest.mark.verifies("SRS-087", level="unit", technique="phantom")
 def test_hounsfield_units_are_of_the_lesions_own_voxels():
     measured = measure(*scene(), READING, 0.01)
     assert (measured.lesions[0].hu_mean, measured.lesions[0].hu_sd) == (40.0, 10.0)
     assert (measured.lesions[1].hu_mean, measured.lesions[1].hu_sd) == (50.0, 0.0)
 
 
+@pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
 def test_diameters_are_in_indices_of_the_volume():
     lesion = measure(*scene(), READING, 0.01).lesions[0]
     assert lesion.long_axis.length_mm == pytest.approx(np.hypot(6, 1))
@@ -102,6 +111,7 @@ def test_diameters_are_in_indices_of_the_volume():
         assert 2.5 <= point[2] <= 8.5
 
 
+@pytest.mark.verifies("SRS-085", "SRS-087", level="unit", technique="phantom")
 def test_a_necrotic_core_is_left_out_of_the_volume_but_not_of_the_diameters():
     labels = np.ones((3, 20, 20), np.uint8)
     labels[1, 5:15, 5:15] = 2
@@ -114,6 +124,7 @@ def test_a_necrotic_core_is_left_out_of_the_volume_but_not_of_the_diameters():
     assert (hollow.long_axis, hollow.short_axis) == (solid.long_axis, solid.short_axis)
 
 
+@pytest.mark.verifies("SRS-098", level="unit", technique="example")
 def test_a_repeated_step_makes_the_same_findings_and_another_reading_others():
     first, again = measure(*scene(), READING, 0.01), measure(*scene(), READING, 0.01)
     assert first.lesions == again.lesions
@@ -123,6 +134,7 @@ def test_a_repeated_step_makes_the_same_findings_and_another_reading_others():
     assert len(uids) == 8
 
 
+@pytest.mark.verifies("SRS-087", level="unit", technique="boundary")
 def test_a_liver_without_lesions_is_a_result():
     body = Body()
     volume = body.volume()
@@ -145,6 +157,7 @@ def longest_on_any_image(mask: np.ndarray, pixel: np.ndarray) -> float:
     return best
 
 
+@pytest.mark.verifies("SRS-085", "SRS-087", level="unit", technique="real-data")
 @pytest.mark.data
 def test_lesions_of_a_real_case(study):
     image = sitk.DICOMOrient(sitk.ReadImage(str(study("ct-liver-ircadb01") / "labels.nii.gz")), "LPS")

@@ -26,6 +26,7 @@ def bar(value: int = 2) -> np.ndarray:
 # --- bad input ---
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 @pytest.mark.parametrize("content", [b"", b"not a label map", b"\x1f\x8bnot gzip either", bytes(400)])
 def test_not_nifti(tmp_path, content):
     path = tmp_path / "labels.nii.gz"
@@ -34,16 +35,19 @@ def test_not_nifti(tmp_path, content):
         measure_file(path)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_missing_file(tmp_path):
     with pytest.raises(LabelFileError, match="no such file"):
         measure_file(tmp_path / "labels.nii.gz")
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_folder(tmp_path):
     with pytest.raises(LabelFileError, match="no regular file"):
         measure_file(tmp_path)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="fault-injection")
 @pytest.mark.parametrize(("name", "message"), [("labels.nii", "ends early"), ("labels.nii.gz", "damaged")])
 def test_truncated_file_is_not_read_as_zeros(tmp_path, name, message):
     path = write(tmp_path / name, np.random.default_rng(0).integers(0, 3, (12, 60, 60)).astype(np.uint8))
@@ -53,6 +57,7 @@ def test_truncated_file_is_not_read_as_zeros(tmp_path, name, message):
         measure_file(path)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="fault-injection")
 def test_a_bit_that_flipped_is_found(tmp_path):
     path = write(tmp_path / "labels.nii.gz", bar())
     content = bytearray(path.read_bytes())
@@ -62,6 +67,7 @@ def test_a_bit_that_flipped_is_found(tmp_path):
         measure_file(path)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_two_dimensions(tmp_path):
     path = tmp_path / "labels.nii.gz"
     sitk.WriteImage(sitk.GetImageFromArray(bar()[5]), str(path))
@@ -69,6 +75,7 @@ def test_two_dimensions(tmp_path):
         measure_file(path)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_four_dimensions(tmp_path):
     path = tmp_path / "labels.nii.gz"
     sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(bar())] * 2), str(path))
@@ -76,12 +83,14 @@ def test_four_dimensions(tmp_path):
         measure_file(path)
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="boundary")
 def test_a_fourth_dimension_of_one_is_no_matter(tmp_path):
     path = tmp_path / "labels.nii.gz"
     sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(bar())]), str(path))
     assert len(measure_file(path)) == 1
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_colours(tmp_path):
     path = tmp_path / "labels.nii.gz"
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True), str(path))
@@ -89,26 +98,31 @@ def test_colours(tmp_path):
         measure_file(path)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_complex_numbers(tmp_path):
     with pytest.raises(LabelFileError, match="complex"):
         measure_file(write(tmp_path / "labels.nii.gz", np.zeros((4, 5, 6), np.complex64)))
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_a_ct_is_not_a_label_map(tmp_path):
     with pytest.raises(LabelFileError, match="negative"):
         measure_file(write(tmp_path / "ct.nii.gz", np.full((4, 5, 6), -1000, np.int16)))
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_values_beyond_whole_numbers(tmp_path):
     with pytest.raises(LabelFileError, match="not whole numbers"):
         measure_file(write(tmp_path / "labels.nii.gz", np.full((4, 5, 6), 1e30)))
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_empty_label_map(tmp_path):
     with pytest.raises(LabelFileError, match="every voxel is 0"):
         measure_file(write(tmp_path / "labels.nii.gz", bar(0)))
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_a_label_that_is_not_there_names_those_that_are(tmp_path):
     labels = bar(3)
     labels[0, 0, 0] = 7
@@ -117,6 +131,7 @@ def test_a_label_that_is_not_there_names_those_that_are(tmp_path):
         measure_file(path, 5)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_no_error_names_the_file(tmp_path):
     path = tmp_path / "PHANTOM^TEST.nii.gz"
     path.write_bytes(b"no label map")
@@ -128,6 +143,7 @@ def test_no_error_names_the_file(tmp_path):
 # --- which label ---
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="example")
 def test_label_2_unless_another_is_asked_for(tmp_path):
     labels = bar()
     labels[0, 0, :3] = 1
@@ -136,16 +152,19 @@ def test_label_2_unless_another_is_asked_for(tmp_path):
     assert measure_file(path, 1)[0].volume_ml == pytest.approx(0.003)
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="example")
 def test_the_only_label_if_there_is_no_2(tmp_path):
     assert measure_file(write(tmp_path / "labels.nii.gz", bar(5)))[0].volume_ml == pytest.approx(1.6)
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="example")
 def test_label_1_if_there_are_several_but_no_2(tmp_path):
     labels = bar(1)
     labels[0, 0, 0] = 4
     assert measure_file(write(tmp_path / "labels.nii.gz", labels))[0].volume_ml == pytest.approx(1.6)
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="example")
 def test_floating_labels_are_rounded(tmp_path):
     (lesion,) = measure_file(write(tmp_path / "labels.nii.gz", bar().astype(np.float32) * 0.9999))
     assert lesion.volume_ml == pytest.approx(1.6)
@@ -154,6 +173,7 @@ def test_floating_labels_are_rounded(tmp_path):
 # --- the measurements ---
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="phantom")
 @pytest.mark.parametrize("name", ["labels.nii", "labels.nii.gz"])
 def test_bar(tmp_path, name):
     (lesion,) = measure_file(write(tmp_path / name, bar(), (2.5, 1.0, 1.0)))
@@ -163,6 +183,7 @@ def test_bar(tmp_path, name):
     assert lesion.short_axis_mm == pytest.approx(10.25)
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="phantom")
 def test_every_component_counts_largest_first(tmp_path):
     labels = bar()
     labels[0, 0, 0] = 2
@@ -172,6 +193,7 @@ def test_every_component_counts_largest_first(tmp_path):
 ORIENTATIONS = ["LPS", "RAS", "LAI", "PIR", "SLA", "ASR", "IPL"]
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="phantom")
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_axial_slices_are_found_in_any_orientation(tmp_path, orientation):
     """The bar lies in the axial plane, 24 mm thick, whatever the file's axes are."""
@@ -185,6 +207,7 @@ def test_axial_slices_are_found_in_any_orientation(tmp_path, orientation):
     assert lesion.short_axis_mm < 12
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="phantom")
 def test_a_tilted_grid_is_measured_on_the_slices_nearest_to_axial(tmp_path):
     image = sitk.GetImageFromArray(bar())
     image.SetSpacing((1.0, 1.0, 6.0))
@@ -196,6 +219,7 @@ def test_a_tilted_grid_is_measured_on_the_slices_nearest_to_axial(tmp_path):
     assert lesion.long_axis_mm == pytest.approx(41.0)
 
 
+@pytest.mark.verifies("SRS-088", level="unit", technique="real-data")
 @pytest.mark.data
 def test_real_label_map(study):
     lesions = measure_file(study("ct-liver-ircadb01") / "labels.nii.gz")
@@ -204,6 +228,7 @@ def test_real_label_map(study):
     assert lesions[-1].volume_ml == pytest.approx(0.4, abs=0.01)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_values_between_whole_numbers_are_no_labels(tmp_path):
     path = tmp_path / "labels.nii.gz"
     sitk.WriteImage(sitk.GetImageFromArray(np.full((3, 4, 5), 0.5, np.float32)), str(path))
@@ -211,6 +236,7 @@ def test_values_between_whole_numbers_are_no_labels(tmp_path):
         measure_file(path)
 
 
+@pytest.mark.verifies("SRS-089", level="unit", technique="bad-input")
 def test_a_file_without_voxel_sizes_is_refused(tmp_path):
     path = tmp_path / "labels.nii"
     sitk.WriteImage(sitk.GetImageFromArray(np.ones((3, 4, 5), np.uint8)), str(path))

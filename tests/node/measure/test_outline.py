@@ -7,6 +7,8 @@ import pytest
 
 from node.measure.outline import hull, longest_chord, outline
 
+pytestmark = pytest.mark.verifies("SRS-085", level="unit", technique="phantom")
+
 DIAGONAL, OTHER_DIAGONAL = np.array([1.0, 1.0]) / np.sqrt(2), np.array([1.0, -1.0]) / np.sqrt(2)
 ORIGIN = np.zeros(2)
 

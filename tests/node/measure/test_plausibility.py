@@ -28,18 +28,21 @@ def refusal(volume: Volume, labels: LabelMap) -> Refused:
     return refused.value
 
 
+@pytest.mark.verifies("SRS-080", level="unit", technique="boundary")
 def test_nothing_outlined(body):
     volume = body.volume()
     refused = refusal(volume, labels_on(volume, np.zeros(volume.hu.shape)))
     assert refused.reason is Reason.NO_LIVER
 
 
+@pytest.mark.verifies("SRS-080", level="unit", technique="bad-input")
 def test_labels_on_another_grid_are_an_error(body):
     volume = body.volume()
     with pytest.raises(ValueError, match="grid"):
         check_liver(volume, LabelMap(body.labels, grid(body.hu.shape)))
 
 
+@pytest.mark.verifies("SRS-080", level="unit", technique="phantom")
 @pytest.mark.parametrize(
     ("tissue", "evidence"),
     [
@@ -63,11 +66,13 @@ def test_tissue_that_is_not_liver(body, tissue, evidence):
     assert evidence in refused.text
 
 
+@pytest.mark.verifies("SRS-080", level="unit", technique="phantom")
 def test_all_lesion_and_no_parenchyma(body):
     volume = body.volume()
     assert "all of it is marked as lesion" in refusal(volume, labels_on(volume, body.liver * 2)).text
 
 
+@pytest.mark.verifies("SRS-080", "SRS-082", level="unit", technique="phantom")
 @pytest.mark.parametrize(("tissue", "noted"), [(55, False), (110, False), (150, False), (25, True), (15, True)])
 def test_liver_native_enhanced_and_fatty(body, tissue, noted):
     volume = body.with_tissue(tissue + 12 * NOISE)
@@ -75,11 +80,13 @@ def test_liver_native_enhanced_and_fatty(body, tissue, noted):
     assert [note.reason for note in notes] == [Reason.LIVER_LOW_ATTENUATION] * noted
 
 
+@pytest.mark.verifies("SRS-080", "SRS-081", "SRS-082", level="unit", technique="phantom")
 def test_the_drawn_body_passes(body):
     volume = body.volume()
     assert check_liver(volume, labels_on(volume, body.labels)) == ()
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="phantom")
 def test_mirrored_left_to_right(body):
     volume = body.volume()
     mirrored = dataclasses.replace(volume, anatomy=volume.geometry.mirrored(0))
@@ -88,12 +95,14 @@ def test_mirrored_left_to_right(body):
     assert "right of the body's midline" in refused.text
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="phantom")
 def test_upside_down(body):
     volume = body.volume()
     mirrored = dataclasses.replace(volume, anatomy=volume.geometry.mirrored(2))
     assert "upside down" in refusal(mirrored, labels_on(volume, body.labels)).text
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="phantom")
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1)])
 @pytest.mark.parametrize("flips", [(), (0,), (1, 2), (0, 1, 2)])
 def test_the_order_and_direction_of_the_arrays_axes_do_not_matter(body, order, flips):
@@ -106,12 +115,14 @@ def test_the_order_and_direction_of_the_arrays_axes_do_not_matter(body, order, f
     assert check_liver(Volume(hu, geometry, geometry), LabelMap(labels, geometry)) == ()
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="phantom")
 def test_outline_that_reaches_out_of_the_body(body):
     volume = body.with_tissue(60 + 12 * NOISE)
     wider = body.liver | np.roll(body.liver, -10, axis=2)
     assert "air outside the body" in refusal(volume, labels_on(volume, wider)).text
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="phantom")
 def test_a_lung_cut_by_the_border_of_the_images_is_not_outside(body):
     hu, labels = body.hu[:, :, 18:], body.labels[:, :, 18:]
     assert (hu[40:, 40, 0] < -500).any()
@@ -120,6 +131,7 @@ def test_a_lung_cut_by_the_border_of_the_images_is_not_outside(body):
     assert check_liver(volume, labels) == ()
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="phantom")
 def test_fragments(body):
     volume = body.volume()
     labels = body.labels.copy()
@@ -128,6 +140,7 @@ def test_fragments(body):
     assert "pieces" in refusal(volume, labels_on(volume, labels)).text
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="boundary")
 def test_too_small_and_too_large(body):
     volume = body.volume()
     labels = body.labels * (np.indices(body.labels.shape)[0] < 30)
@@ -136,6 +149,7 @@ def test_too_small_and_too_large(body):
     assert "its volume is" in refusal(large, labels_on(large, body.labels)).text
 
 
+@pytest.mark.verifies("SRS-082", level="unit", technique="phantom")
 def test_cut_off_by_the_scan(body):
     volume = volume_of(body.hu[:35], body.spacing)
     (note,) = check_liver(volume, labels_on(volume, body.labels[:35]))
@@ -143,6 +157,7 @@ def test_cut_off_by_the_scan(body):
     assert "at the head end" in note.text
 
 
+@pytest.mark.verifies("SRS-082", level="unit", technique="phantom")
 def test_cut_off_by_the_border_of_the_images(body):
     hu, labels = body.hu[:, :, 20:], body.labels[:, :, 20:]
     volume = volume_of(hu, body.spacing)
@@ -150,12 +165,14 @@ def test_cut_off_by_the_border_of_the_images(body):
     assert "at the right border" in note.text
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="boundary")
 def test_too_little_of_a_liver(body):
     volume = volume_of(body.hu[22:25], body.spacing)
     labels = labels_on(volume, body.labels[22:25])
     assert "a part of a liver" in refusal(volume, labels).text
 
 
+@pytest.mark.verifies("SRS-081", level="unit", technique="phantom")
 def test_a_head():
     """Brain is 35 HU: low for liver, but not too low."""
     z, y, x = np.meshgrid(np.arange(45) * 4.0, np.arange(64) * 4 - 128.0, np.arange(56) * 4 - 112.0, indexing="ij")
@@ -181,6 +198,7 @@ def real_case(folder, liver_label: int | None) -> tuple[Volume, np.ndarray]:
     return volume, np.minimum(labels, 2) if liver_label is None else (labels == liver_label).astype(np.uint8)
 
 
+@pytest.mark.verifies("SRS-080", "SRS-081", level="unit", technique="real-data")
 @pytest.mark.data
 def test_a_real_liver(study):
     volume, labels = real_case(study("ct-liver-ircadb01"), None)
@@ -194,6 +212,7 @@ def test_a_real_liver(study):
     assert "median attenuation is -100 HU" in refusal(changed, labels_on(volume, labels)).text
 
 
+@pytest.mark.verifies("SRS-082", level="unit", technique="real-data")
 @pytest.mark.data
 def test_a_part_of_a_real_liver(study):
     volume, labels = real_case(study("ct-body-j2k"), 5)

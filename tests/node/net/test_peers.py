@@ -3,6 +3,8 @@ from pydantic import ValidationError
 
 from node.net import Destination
 
+pytestmark = pytest.mark.verifies("SRS-018", level="unit", technique="bad-input")
+
 
 def destination(**changes):
     return Destination(**{"ae_title": "PACS", "host": "127.0.0.1", "port": 104} | changes)

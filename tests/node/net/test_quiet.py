@@ -6,6 +6,8 @@ import structlog
 
 from node.net import codes_only
 
+pytestmark = pytest.mark.verifies("SRS-017", level="unit", technique="example")
+
 
 @pytest.fixture
 def quiet():

@@ -33,11 +33,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="example")
 def test_echo():
     with pacs() as peer:
         assert echo(peer.destination) == Answer(status=0)
 
 
+@pytest.mark.verifies("SRS-016", level="integration", technique="example")
 def test_objects_arrive_as_they_lie_on_disk(tmp_path):
     paths = write_slices(tmp_path, "scu", 3)
     with pacs() as peer:
@@ -45,10 +47,12 @@ def test_objects_arrive_as_they_lie_on_disk(tmp_path):
         assert peer.received == {uid_of(path): [encoded(path)] for path in paths}
 
 
+@pytest.mark.verifies("SRS-014", level="unit", technique="boundary")
 def test_nothing_to_send_asks_nobody():
     assert send([], Destination(ae_title="PACS", host="127.0.0.1", port=free_port())) == ()
 
 
+@pytest.mark.verifies("SRS-014", "SRS-015", level="integration", technique="example")
 def test_each_answer_belongs_to_its_object(tmp_path):
     paths = write_slices(tmp_path, "scu", 4)
     statuses = [0x0000, 0xA700, 0xB000, 0xC123]
@@ -60,16 +64,19 @@ def test_each_answer_belongs_to_its_object(tmp_path):
     assert "PHANTOM" not in repr(answers), "a peer's comment may quote a patient: it must not slip into a log"
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="fault-injection")
 def test_nobody_there():
     destination = Destination(ae_title="PACS", host="127.0.0.1", port=free_port(), connection_timeout_s=2)
     assert echo(destination).failure is Failure.NO_ASSOCIATION
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="fault-injection")
 def test_a_host_that_does_not_resolve(tmp_path):
     destination = Destination(ae_title="PACS", host="pacs.invalid", port=104, connection_timeout_s=2)
     assert send(write_slices(tmp_path, "scu", 1), destination)[0].failure is Failure.NO_ASSOCIATION
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="fault-injection")
 def test_a_peer_that_hangs_up_at_once(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -83,6 +90,7 @@ def test_a_peer_that_hangs_up_at_once(tmp_path):
         thread.join()
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="fault-injection")
 def test_a_peer_that_never_answers_the_association(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         destination = Destination(
@@ -93,6 +101,7 @@ def test_a_peer_that_never_answers_the_association(tmp_path):
         assert time.monotonic() - start < 5
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="example")
 def test_a_rejected_association_says_why(tmp_path):
     with pacs(calling=["SOMEONE"]) as peer:
         (answer,) = send(write_slices(tmp_path, "scu", 1), peer.destination)
@@ -100,12 +109,14 @@ def test_a_rejected_association_says_why(tmp_path):
     assert "Calling AE title not recognised" in answer.comment
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="example")
 def test_a_class_that_the_peer_does_not_take(tmp_path):
     with pacs(echo_only=True) as peer:
         (answer,) = send(write_slices(tmp_path, "scu", 1), peer.destination)
     assert answer == Answer(failure=Failure.NO_PRESENTATION_CONTEXT)
 
 
+@pytest.mark.verifies("SRS-016", level="integration", technique="example")
 def test_a_compressed_object_is_not_sent_in_a_syntax_that_the_peer_does_not_take(tmp_path):
     plain = write_slices(tmp_path, "scu", 2)
     dataset = dcmread(plain[0])
@@ -118,6 +129,7 @@ def test_a_compressed_object_is_not_sent_in_a_syntax_that_the_peer_does_not_take
         assert peer.received == {uid_of(plain[1]): [encoded(plain[1])]}
 
 
+@pytest.mark.verifies("SRS-016", level="integration", technique="oracle")
 def test_a_peer_that_knows_the_default_syntax_only_gets_that(tmp_path):
     (path,) = write_slices(tmp_path, "scu", 1)
     with pacs(transfer_syntaxes=[ImplicitVRLittleEndian]) as peer:
@@ -130,6 +142,7 @@ def test_a_peer_that_knows_the_default_syntax_only_gets_that(tmp_path):
     assert dataset.PixelData in received
 
 
+@pytest.mark.verifies("SRS-014", "SRS-015", level="integration", technique="fault-injection")
 def test_a_peer_that_is_too_slow_is_given_up_and_left_alone(tmp_path):
     """Two objects in a row without an answer: the others wait for a better time."""
     paths = write_slices(tmp_path, "scu", 5)
@@ -146,6 +159,7 @@ def test_a_peer_that_is_too_slow_is_given_up_and_left_alone(tmp_path):
     assert took_s < 8
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="fault-injection")
 def test_an_object_that_costs_the_association_does_not_take_the_others_with_it(tmp_path):
     paths = write_slices(tmp_path, "scu", 6)
     with pacs(lambda number: None if number in {1, 4} else 0) as peer:
@@ -155,6 +169,7 @@ def test_an_object_that_costs_the_association_does_not_take_the_others_with_it(t
         assert len(peer.received) == 4
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="fault-injection")
 def test_a_peer_that_always_hangs_up_is_left_alone(tmp_path):
     with pacs(lambda _: None) as peer:
         answers = send(write_slices(tmp_path, "scu", 5), peer.destination)
@@ -162,6 +177,7 @@ def test_a_peer_that_always_hangs_up_is_left_alone(tmp_path):
     assert [answer.failure for answer in answers] == [Failure.CONNECTION_LOST] * 2 + [Failure.NOT_TRIED] * 3
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="bad-input")
 @pytest.mark.parametrize(
     "content",
     [b"", b"not DICOM", bytes(200), bytes(128) + b"DICM", bytes(128) + b"DICM\x02\x00\x00\x00UL\x04\x00"],
@@ -178,6 +194,7 @@ def test_a_file_that_cannot_be_sent_does_not_stop_the_others(tmp_path, content):
         )
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="bad-input")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_damaged_file_is_an_answer_and_never_an_exception(tmp_path):
     """Bytes overwritten, bits lost, ends cut off, at random places that are the same in every run."""
@@ -201,6 +218,7 @@ def test_a_damaged_file_is_an_answer_and_never_an_exception(tmp_path):
     assert {answer.failure for answer in answers} >= {None, Failure.UNREADABLE}
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="fault-injection")
 def test_a_file_that_vanishes_before_its_turn(tmp_path):
     paths = write_slices(tmp_path, "scu", 2)
 
@@ -212,6 +230,7 @@ def test_a_file_that_vanishes_before_its_turn(tmp_path):
         assert send(paths, peer.destination) == (Answer(status=0), Answer(failure=Failure.UNREADABLE))
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="boundary")
 def test_more_contexts_than_one_association_holds(tmp_path):
     """140 SOP classes, of which pynetdicom proposes 128 at most at once; each in two syntaxes."""
     classes = [context.abstract_syntax for context in AllStoragePresentationContexts][:140]
@@ -226,6 +245,7 @@ def test_more_contexts_than_one_association_holds(tmp_path):
         assert len(peer.received) == 140
 
 
+@pytest.mark.verifies("SRS-016", level="integration", technique="bad-input")
 def test_the_data_sets_own_uids_are_sent(tmp_path):
     """Not every writer keeps the file meta information in step."""
     (path,) = write_slices(tmp_path, "scu", 1)
@@ -239,6 +259,7 @@ def test_the_data_sets_own_uids_are_sent(tmp_path):
         assert dataset.SOPClassUID == CTImageStorage
 
 
+@pytest.mark.verifies("SRS-015", "SRS-016", level="integration", technique="fault-injection")
 def test_eight_associations_at_once_lose_no_response(tmp_path):
     """Where pynetdicom's own send_c_store loses some: see the head of node.net.scu."""
     senders = [write_slices(tmp_path / str(number), f"scu-{number}", 100, rows=16) for number in range(8)]
@@ -283,6 +304,7 @@ def _hold_threads_where_the_scheduler_may(monkeypatch) -> None:
     monkeypatch.setattr(DIMSEServiceProvider, "get_msg", get_msg)
 
 
+@pytest.mark.verifies("SRS-015", level="integration", technique="fault-injection")
 def test_the_race_that_loses_pynetdicoms_responses_loses_none_of_ours(tmp_path, monkeypatch):
     """If the first half fails, pynetdicom is mended, and `_hand_on` may go."""
     _hold_threads_where_the_scheduler_may(monkeypatch)
@@ -305,6 +327,7 @@ def test_the_race_that_loses_pynetdicoms_responses_loses_none_of_ours(tmp_path, 
         assert len(peer.received[uid_of(path)]) == 6
 
 
+@pytest.mark.verifies("SRS-014", level="integration", technique="fault-injection")
 def test_sending_leaves_no_thread_behind(tmp_path):
     paths = write_slices(tmp_path, "scu", 1)
     before = set(threading.enumerate())

@@ -32,6 +32,7 @@ def inbox(tmp_path):
     return Inbox(tmp_path / "inbox", low_water_bytes=0)
 
 
+@pytest.mark.verifies("SRS-002", "SRS-007", level="unit", technique="example")
 def test_an_object_is_a_readable_file_under_its_name(inbox, tmp_path):
     source = write_slices(tmp_path / "source", "inbox", 1)[0]
     uid = dcmread(source).SOPInstanceUID
@@ -47,6 +48,7 @@ def test_an_object_is_a_readable_file_under_its_name(inbox, tmp_path):
     assert list(inbox.scan()) == [receipt.name]
 
 
+@pytest.mark.verifies("SRS-004", level="unit", technique="example")
 def test_the_same_object_twice_is_one(inbox, tmp_path):
     first = accept(inbox, "1.2.3", b"bytes")
     again = accept(inbox, "1.2.3", memoryview(b"bytes"))
@@ -56,6 +58,7 @@ def test_the_same_object_twice_is_one(inbox, tmp_path):
     assert files(tmp_path / "inbox") == [inbox.path(first.name)]
 
 
+@pytest.mark.verifies("SRS-004", level="unit", technique="boundary")
 @pytest.mark.parametrize("other", [b"bytez", b"byte", b"bytes+", b""])
 def test_other_bytes_under_a_used_uid_are_kept_apart(inbox, tmp_path, other):
     first = accept(inbox, "1.2.3", b"bytes")
@@ -73,12 +76,14 @@ def test_other_bytes_under_a_used_uid_are_kept_apart(inbox, tmp_path, other):
     assert len(files(tmp_path / "inbox")) == 2
 
 
+@pytest.mark.verifies("SRS-004", level="unit", technique="example")
 def test_another_transfer_syntax_or_class_is_another_object(inbox):
     accept(inbox, "1.2.3", b"bytes")
     assert inbox.accept(CLASS, "1.2.3", "1.2.840.10008.1.2", b"bytes").kind == "conflict"
     assert inbox.accept("1.2.840.10008.5.1.4.1.1.4", "1.2.3", SYNTAX, b"bytes").kind == "conflict"
 
 
+@pytest.mark.verifies("SRS-007", level="unit", technique="adversarial")
 @pytest.mark.parametrize(
     "uid",
     [
@@ -102,6 +107,7 @@ def test_no_uid_leaves_the_inbox(inbox, tmp_path, uid):
     assert accept(inbox, uid, b"bytes").kind == "duplicate"
 
 
+@pytest.mark.verifies("SRS-006", level="unit", technique="bad-input")
 @pytest.mark.parametrize("uid", ["", " ", "\x00", "1" * 70000])
 def test_a_uid_that_names_nothing_is_refused_and_leaves_nothing(inbox, tmp_path, uid):
     with pytest.raises(ValueError, match="UID"):
@@ -109,12 +115,14 @@ def test_a_uid_that_names_nothing_is_refused_and_leaves_nothing(inbox, tmp_path,
     assert files(tmp_path / "inbox") == []
 
 
+@pytest.mark.verifies("SRS-007", level="unit", technique="adversarial")
 @pytest.mark.parametrize("name", ["", "..", "../" + "a" * 64, "A" * 64, "a" * 63, "a" * 64 + ".dcm", "a" * 64 + "\n"])
 def test_path_takes_only_names_of_the_inbox(inbox, name):
     with pytest.raises(ValueError, match="name"):
         inbox.path(name)
 
 
+@pytest.mark.verifies("SRS-005", level="unit", technique="boundary")
 def test_a_disk_below_low_water_is_refused_before_anything_is_written(tmp_path):
     disk = os.statvfs(tmp_path)
     inbox = Inbox(tmp_path / "inbox", low_water_bytes=disk.f_blocks * disk.f_frsize)
@@ -124,6 +132,7 @@ def test_a_disk_below_low_water_is_refused_before_anything_is_written(tmp_path):
     assert inbox.arrivals() == ((), {})
 
 
+@pytest.mark.verifies("SRS-005", level="unit", technique="boundary")
 def test_low_water_counts_the_object_itself(tmp_path):
     disk = os.statvfs(tmp_path)
     free = disk.f_bavail * disk.f_frsize
@@ -138,6 +147,7 @@ def test_low_water_counts_the_object_itself(tmp_path):
     assert accept(inbox, "1.2.3", b"small").kind == "new"
 
 
+@pytest.mark.verifies("SRS-005", "SRS-133", level="unit", technique="fault-injection")
 def test_a_write_that_fails_leaves_nothing(inbox, tmp_path):
     """The file size limit makes the disk refuse in the middle of the file, as a full one does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -151,6 +161,7 @@ def test_a_write_that_fails_leaves_nothing(inbox, tmp_path):
     assert accept(inbox, "1.2.3", bytes(1_000_000)).kind == "new"
 
 
+@pytest.mark.verifies("SRS-005", "SRS-133", level="unit", technique="fault-injection")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
 def test_a_full_disk_leaves_nothing(tmp_path):
     disk = tmp_path / "disk"
@@ -178,6 +189,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         subprocess.run(["/usr/bin/umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.verifies("SRS-004", level="unit", technique="fault-injection")
 def test_threads_racing_with_one_object_make_one_file(inbox, tmp_path):
     body = os.urandom(200_000)
     start = threading.Barrier(8)
@@ -205,6 +217,7 @@ def _race(root: Path, start, kinds) -> None:
         kinds.put(accept(inbox, f"1.2.{number}", bytes([number]) * 50_000).kind)
 
 
+@pytest.mark.verifies("SRS-004", "SRS-012", level="integration", technique="fault-injection")
 def test_processes_racing_with_the_same_objects_make_each_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     start, kinds = context.Barrier(4), context.Queue()
@@ -225,6 +238,7 @@ def test_processes_racing_with_the_same_objects_make_each_once(tmp_path):
     assert len(arrived) == 160, "each process left its hints"
 
 
+@pytest.mark.verifies("SRS-004", level="unit", technique="fault-injection")
 def test_racing_conflicts_are_all_kept(inbox):
     bodies = [bytes([number]) * 1000 for number in range(8)]
     threads = [threading.Thread(target=accept, args=(inbox, "1.2.3", body)) for body in bodies]
@@ -236,6 +250,7 @@ def test_racing_conflicts_are_all_kept(inbox):
     assert kept == set(bodies)
 
 
+@pytest.mark.verifies("SRS-012", level="unit", technique="example")
 def test_arrivals_go_on_where_the_cursor_stands(inbox, tmp_path):
     first = accept(inbox, "1.2.1", b"a").name
     names, cursor = inbox.arrivals()
@@ -249,6 +264,7 @@ def test_arrivals_go_on_where_the_cursor_stands(inbox, tmp_path):
     assert inbox.arrivals(cursor)[0] == ()
 
 
+@pytest.mark.verifies("SRS-012", level="unit", technique="bad-input")
 def test_a_line_half_written_waits_and_garbage_is_passed_over(inbox, tmp_path):
     name = accept(inbox, "1.2.1", b"a").name
     stray = tmp_path / "inbox" / "journal" / "zz.log"
@@ -260,6 +276,7 @@ def test_a_line_half_written_waits_and_garbage_is_passed_over(inbox, tmp_path):
     assert inbox.arrivals(cursor)[0] == ("a" * 64,)
 
 
+@pytest.mark.verifies("SRS-012", level="unit", technique="fault-injection")
 def test_a_hint_that_cannot_be_written_does_not_fail_the_object(inbox, tmp_path):
     accept(inbox, "1.2.1", b"a")
     (tmp_path / "inbox" / "journal").rename(tmp_path / "gone")
@@ -268,6 +285,7 @@ def test_a_hint_that_cannot_be_written_does_not_fail_the_object(inbox, tmp_path)
     assert len(list(inbox.scan())) == 2
 
 
+@pytest.mark.verifies("SRS-012", level="unit", technique="boundary")
 def test_a_journal_that_grew_long_is_followed_by_another(inbox, tmp_path, monkeypatch):
     monkeypatch.setattr("node.receive.journal._ROTATE_BYTES", 200)
     sent = [accept(inbox, f"1.2.{number}", b"a").name for number in range(10)]
@@ -275,6 +293,7 @@ def test_a_journal_that_grew_long_is_followed_by_another(inbox, tmp_path, monkey
     assert sorted(inbox.arrivals()[0]) == sorted(sent)
 
 
+@pytest.mark.verifies("SRS-013", level="unit", technique="boundary")
 def test_tidy_removes_what_the_dead_left_and_nothing_that_lives(inbox, tmp_path):
     root = tmp_path / "inbox"
     name = accept(inbox, "1.2.1", b"a").name  # this process holds its journal open
@@ -295,12 +314,14 @@ def test_tidy_removes_what_the_dead_left_and_nothing_that_lives(inbox, tmp_path)
     assert list(inbox.scan()) == [name], "parts of files are no objects"
 
 
+@pytest.mark.verifies("SRS-012", level="unit", technique="example")
 def test_a_cursor_forgets_journals_that_are_gone(inbox):
     accept(inbox, "1.2.1", b"a")
     _, cursor = inbox.arrivals({"gone.log": 7})
     assert "gone.log" not in cursor
 
 
+@pytest.mark.verifies("SRS-001", "SRS-133", level="unit", technique="example")
 def test_everything_is_synced_before_success(inbox, monkeypatch):
     """Follow the calls: first the content, then the name, then the folder that holds it. A duplicate syncs it too."""
     calls = []

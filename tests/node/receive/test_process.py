@@ -45,6 +45,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.verifies("SRS-001", "SRS-012", level="integration", technique="fault-injection")
 def test_eight_associations_at_once_lose_nothing(tmp_path):
     senders = [write_slices(tmp_path / str(number), f"process-{number}", 100, rows=16) for number in range(8)]
     answers: list[Answer] = []
@@ -64,6 +65,7 @@ def test_eight_associations_at_once_lose_nothing(tmp_path):
     assert sorted(inbox.arrivals()[0]) == sorted(inbox.scan())
 
 
+@pytest.mark.verifies("SRS-001", "SRS-004", "SRS-011", level="integration", technique="fault-injection")
 def test_what_was_acknowledged_survives_a_kill(tmp_path):
     """The receivers are killed in the middle of the stream; the sender repeats what was not acknowledged."""
     paths = write_slices(tmp_path / "source", "kill", 200, rows=128)
@@ -100,6 +102,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path):
     assert len(list(inbox.scan())) == len(paths), "each once, no conflict, nothing half written"
 
 
+@pytest.mark.verifies("SRS-011", level="integration", technique="fault-injection")
 def test_a_receiver_that_died_is_started_again_and_nobody_is_turned_away(tmp_path):
     with ReceiverProcesses(settings(tmp_path), 1) as receivers:
         assert echo(destination(receivers)).succeeded
@@ -111,6 +114,7 @@ def test_a_receiver_that_died_is_started_again_and_nobody_is_turned_away(tmp_pat
         assert second != first
 
 
+@pytest.mark.verifies("SRS-011", level="integration", technique="fault-injection")
 def test_receivers_end_with_their_parent_however_it_ends(tmp_path):
     code = (
         "import sys, time\n"
@@ -134,6 +138,7 @@ def test_receivers_end_with_their_parent_however_it_ends(tmp_path):
     assert eventually(lambda: not any(alive(pid) for pid in pids))
 
 
+@pytest.mark.verifies("SRS-011", level="integration", technique="example")
 def test_stopping_ends_them_all(tmp_path):
     receivers = ReceiverProcesses(settings(tmp_path), 2)
     assert echo(destination(receivers)).succeeded
@@ -144,11 +149,13 @@ def test_stopping_ends_them_all(tmp_path):
         socket.create_connection((HOST, receivers.port))
 
 
+@pytest.mark.verifies("SRS-018", level="integration", technique="bad-input")
 def test_a_taken_port_is_an_error_at_once(tmp_path):
     with socket.create_server((HOST, 0)) as taken, pytest.raises(OSError, match="in use"):
         ReceiverProcesses(settings(tmp_path, port=taken.getsockname()[1]), 1)
 
 
+@pytest.mark.verifies("SRS-005", level="integration", technique="fault-injection")
 def test_a_disk_that_refuses_is_never_a_success(tmp_path):
     """A file size limit, inherited by the receiver, stands for a full disk; a small object still goes through."""
     large, small = tmp_path / "large.dcm", tmp_path / "small.dcm"
@@ -168,6 +175,7 @@ def test_a_disk_that_refuses_is_never_a_success(tmp_path):
     assert encoded(Inbox(tmp_path / "inbox", 0).path(name)) == encoded(small)
 
 
+@pytest.mark.verifies("SRS-018", level="unit", technique="bad-input")
 def test_settings_say_what_is_wrong(tmp_path):
     with pytest.raises(ValidationError, match="port"):
         settings(tmp_path, port=70000)
@@ -175,6 +183,7 @@ def test_settings_say_what_is_wrong(tmp_path):
         settings(tmp_path, calling_ae_titles=["SEVENTEEN LETTERS"])
 
 
+@pytest.mark.verifies("SRS-002", "SRS-004", "SRS-008", "SRS-017", level="integration", technique="real-data")
 @pytest.mark.data
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI", "ignore:Incorrect value for Specific Character Set")
 @pytest.mark.filterwarnings("ignore:Expected explicit VR, but found implicit VR")

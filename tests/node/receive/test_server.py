@@ -47,11 +47,13 @@ def eventually(condition, within_s: float = 10.0) -> bool:
     return bool(condition())
 
 
+@pytest.mark.verifies("SRS-008", level="integration", technique="example")
 def test_echo(inbox):
     with receiving(inbox) as receiver:
         assert echo(destination(receiver)) == Answer(status=0)
 
 
+@pytest.mark.verifies("SRS-001", "SRS-002", level="integration", technique="example")
 def test_what_is_acknowledged_is_in_the_inbox(inbox, tmp_path):
     paths = write_slices(tmp_path / "source", "server", 5)
     with receiving(inbox) as receiver:
@@ -66,6 +68,7 @@ def inbox_name(inbox: Inbox, path) -> str:
     return name
 
 
+@pytest.mark.verifies("SRS-004", level="integration", technique="example")
 def test_twice_is_once_and_a_conflict_is_kept_and_reported(inbox, tmp_path):
     (path,) = write_slices(tmp_path / "source", "server", 1)
     changed = dcmread(path)
@@ -86,6 +89,7 @@ def test_twice_is_once_and_a_conflict_is_kept_and_reported(inbox, tmp_path):
     assert changed.SOPInstanceUID not in str(logs)
 
 
+@pytest.mark.verifies("SRS-002", "SRS-008", level="integration", technique="example")
 def test_every_transfer_syntax_is_taken_as_it_comes(inbox):
     """The bytes are not looked into, so that these may be any."""
     with receiving(inbox) as receiver:
@@ -96,6 +100,7 @@ def test_every_transfer_syntax_is_taken_as_it_comes(inbox):
     assert sorted(kept) == sorted(ALL_TRANSFER_SYNTAXES)
 
 
+@pytest.mark.verifies("SRS-008", level="integration", technique="example")
 def test_objects_without_a_patient_are_taken_too(inbox):
     with receiving(inbox) as receiver, associated(receiver, sop_class=HangingProtocolStorage) as association:
         assert store(association, "1.2.3", b"anything", sop_class=HangingProtocolStorage).Status == 0
@@ -149,6 +154,7 @@ def store(
     return association.responses[-1]
 
 
+@pytest.mark.verifies("SRS-006", level="integration", technique="bad-input")
 @pytest.mark.parametrize(
     ("uid", "dataset", "sop_class"),
     [
@@ -169,6 +175,7 @@ def test_what_cannot_be_kept_is_refused_with_a_reason(inbox, uid, dataset, sop_c
         assert store(association, "1.2.4", b"bytes").Status == 0, "the next object goes through"
 
 
+@pytest.mark.verifies("SRS-010", level="integration", technique="bad-input")
 def test_a_uid_that_is_too_long_ends_the_association_and_not_the_server(inbox):
     with receiving(inbox) as receiver:
         with associated(receiver) as association:
@@ -185,6 +192,7 @@ def test_a_uid_that_is_too_long_ends_the_association_and_not_the_server(inbox):
     assert list(inbox.scan()) == []
 
 
+@pytest.mark.verifies("SRS-007", "SRS-008", level="integration", technique="bad-input")
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_garbage_is_kept_for_gather_to_judge(inbox):
     body = os.urandom(1000)
@@ -194,6 +202,7 @@ def test_garbage_is_kept_for_gather_to_judge(inbox):
     assert inbox.path(name).read_bytes().endswith(body)
 
 
+@pytest.mark.verifies("SRS-005", "SRS-006", level="integration", technique="boundary")
 def test_a_disk_below_low_water_is_said_to_be_out_of_resources(tmp_path):
     disk = os.statvfs(tmp_path)
     inbox = Inbox(tmp_path / "inbox", low_water_bytes=disk.f_blocks * disk.f_frsize)
@@ -204,6 +213,7 @@ def test_a_disk_below_low_water_is_said_to_be_out_of_resources(tmp_path):
     assert list(inbox.scan()) == []
 
 
+@pytest.mark.verifies("SRS-005", "SRS-006", level="integration", technique="fault-injection")
 def test_a_disk_that_fails_is_said_to_be_out_of_resources(inbox, tmp_path):
     paths = write_slices(tmp_path / "source", "server", 1)
     (tmp_path / "inbox" / "objects").rename(tmp_path / "gone")
@@ -219,12 +229,14 @@ def test_a_disk_that_fails_is_said_to_be_out_of_resources(inbox, tmp_path):
 # Who may associate, and how many
 
 
+@pytest.mark.verifies("SRS-009", level="integration", technique="example")
 def test_only_named_peers_may_associate(inbox):
     with receiving(inbox, calling_ae_titles=["PACS"]) as receiver:
         assert echo(destination(receiver)).failure is Failure.ASSOCIATION_REJECTED
         assert echo(destination(receiver, calling_ae_title="PACS")).succeeded
 
 
+@pytest.mark.verifies("SRS-009", level="integration", technique="example")
 def test_peers_may_have_to_call_us_by_our_name(inbox):
     with receiving(inbox, require_called_ae_title=True) as receiver:
         assert echo(destination(receiver)).succeeded
@@ -232,6 +244,7 @@ def test_peers_may_have_to_call_us_by_our_name(inbox):
         assert echo(other).failure is Failure.ASSOCIATION_REJECTED
 
 
+@pytest.mark.verifies("SRS-010", level="integration", technique="boundary")
 def test_too_many_associations_are_rejected_for_now(inbox):
     with receiving(inbox, maximum_associations=1) as receiver:
         with associated(receiver):
@@ -248,6 +261,7 @@ def acceptors() -> set[threading.Thread]:
     return set(threading.enumerate())
 
 
+@pytest.mark.verifies("SRS-010", level="integration", technique="fault-injection")
 def test_probes_of_a_load_balancer_leave_nothing_behind(inbox):
     """They connect and close, for ever. None may hold a thread, an association's place, or fill the log."""
     with receiving(inbox, maximum_associations=2) as receiver, structlog.testing.capture_logs() as logs:
@@ -272,6 +286,7 @@ def reset(association: Association) -> None:
     connection.close()
 
 
+@pytest.mark.verifies("SRS-010", level="integration", technique="fault-injection")
 def test_peers_that_crash_leave_nothing_behind(inbox):
     inbox.accept(CTImageStorage, "1.2.3", ExplicitVRLittleEndian, b"bytes")  # opens the journal
     with receiving(inbox) as receiver:
@@ -285,6 +300,7 @@ def test_peers_that_crash_leave_nothing_behind(inbox):
         assert eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= descriptors)
 
 
+@pytest.mark.verifies("SRS-010", level="integration", technique="fault-injection")
 def test_a_peer_that_connects_and_stays_silent_is_let_go(inbox):
     with receiving(inbox, association_timeout_s=0.3) as receiver:
         before = acceptors()
@@ -294,6 +310,7 @@ def test_a_peer_that_connects_and_stays_silent_is_let_go(inbox):
         assert eventually(lambda: not acceptors() - before)
 
 
+@pytest.mark.verifies("SRS-010", level="integration", technique="bad-input")
 @pytest.mark.parametrize("sent", [b"\x01", b"\x01\x00\x00\x00\x01\x00partial", b"GET / HTTP/1.1\r\n\r\n"])
 def test_a_peer_that_stops_in_the_middle_is_let_go(inbox, sent):
     with receiving(inbox, association_timeout_s=0.5, network_timeout_s=0.5) as receiver:
@@ -305,11 +322,13 @@ def test_a_peer_that_stops_in_the_middle_is_let_go(inbox, sent):
         assert echo(destination(receiver)).succeeded
 
 
+@pytest.mark.verifies("SRS-010", level="integration", technique="fault-injection")
 def test_an_association_that_falls_silent_is_aborted(inbox):
     with receiving(inbox, network_timeout_s=0.5) as receiver, associated(receiver) as association:
         assert eventually(lambda: association.is_aborted)
 
 
+@pytest.mark.verifies("SRS-011", level="integration", technique="example")
 def test_stopping_lets_associations_end_and_then_ends_them(inbox):
     receiver = receiving(inbox)
     with associated(receiver) as association:
@@ -321,6 +340,7 @@ def test_stopping_lets_associations_end_and_then_ends_them(inbox):
         socket.create_connection((HOST, receiver.port))
 
 
+@pytest.mark.verifies("SRS-018", level="integration", technique="bad-input")
 def test_a_taken_port_is_an_error(inbox):
     with receiving(inbox) as receiver, pytest.raises(OSError, match="in use"):
         serve(inbox, ae_title="OVERREAD", host=HOST, port=receiver.port)

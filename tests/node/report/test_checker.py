@@ -6,7 +6,9 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -19,9 +21,19 @@ from tests.node.report.synthetic import Study, as_bytes, study, with_header, wit
 
 
 def run(given: Study, results: Results) -> None:
+    """Check results. Where they pass, they must not pass for an outline that differs in one voxel."""
     check(*results, given.sources, reading=given.reading, liver=given.liver, lesions=given.lesions)
+    with pytest.raises(Refused, match="wrong-voxels"):
+        check(*results, given.sources, reading=given.reading, liver=one_voxel_less(given), lesions=given.lesions)
 
 
+def one_voxel_less(given: Study) -> NDArray[np.bool_]:
+    liver = given.liver.copy()
+    liver[tuple(np.argwhere(liver & (given.lesions.labels == 0))[0])] = False
+    return liver
+
+
+@pytest.mark.verifies("SRS-101", level="integration", technique="example")
 @pytest.mark.parametrize(
     "kind", [{}, {"oblique": True}, {"descending": True}, {"lesions": 0}, {"lesions": 1, "oblique": True}]
 )
@@ -54,22 +66,26 @@ WEIRD_HEADERS: dict[str, dict[str, object]] = {
 }
 
 
+@pytest.mark.verifies("SRS-101", level="integration", technique="example")
 @pytest.mark.parametrize("name", WEIRD_HEADERS)
 def test_results_of_a_weird_source_are_valid(name: str) -> None:
     given = with_header(study(lesions=1), **WEIRD_HEADERS[name])
     run(given, with_results(given))
 
 
+@pytest.mark.verifies("SRS-101", level="integration", technique="boundary")
 def test_orientation_that_jitters_in_the_last_digit_passes(phantom: Study) -> None:
     given = with_header(phantom, 5, ImageOrientationPatient=[1.0, 0.0, 0.0, 0.0, 0.999999, 0.000001])
     run(given, with_results(given))
 
 
+@pytest.mark.verifies("SRS-101", "SRS-104", level="integration", technique="example")
 def test_a_source_that_contradicts_itself_does_not_stop_its_results(phantom: Study) -> None:
     given = with_header(phantom, 5, StudyTime="101113")
     run(given, with_results(given))
 
 
+@pytest.mark.verifies("SRS-099", level="integration", technique="fault-injection")
 def test_label_maps_that_changed_since_are_caught(phantom: Study, results: Results) -> None:
     liver = phantom.liver.copy()
     liver[11, 30, 32] = False
@@ -81,6 +97,7 @@ def test_label_maps_that_changed_since_are_caught(phantom: Study, results: Resul
         run(replace(phantom, lesions=LabelMap(labels, phantom.lesions.geometry)), results)
 
 
+@pytest.mark.verifies("SRS-099", level="integration", technique="fault-injection")
 def test_sources_of_another_reading_are_caught(phantom: Study, results: Results) -> None:
     with pytest.raises(Refused, match="dangling-reference"):
         run(replace(phantom, sources=phantom.sources[::-1]), results)
@@ -117,13 +134,18 @@ def restored(given: Study, results: Results, folder: Path) -> tuple[Path, Path, 
 
 
 def run_files(given: Study, seg: Path, sr: Path, sources: list[Path]) -> None:
+    """Check files. Where they pass, they must not pass for an outline that differs in one voxel."""
     check_files(seg, sr, sources, reading=given.reading, liver=given.liver, lesions=given.lesions)
+    with pytest.raises(Refused, match="wrong-voxels"):
+        check_files(seg, sr, sources, reading=given.reading, liver=one_voxel_less(given), lesions=given.lesions)
 
 
+@pytest.mark.verifies("SRS-101", level="integration", technique="example")
 def test_restored_files_pass(phantom: Study, results: Results, tmp_path: Path) -> None:
     run_files(phantom, *restored(phantom, results, tmp_path))
 
 
+@pytest.mark.verifies("SRS-101", level="integration", technique="example")
 def test_a_source_that_had_no_frame_of_reference_passes_when_restored(tmp_path: Path) -> None:
     given = study()
     seg, sr, sources = restored(given, with_results(given), tmp_path)
@@ -134,6 +156,7 @@ def test_a_source_that_had_no_frame_of_reference_passes_when_restored(tmp_path: 
     run_files(given, seg, sr, sources)
 
 
+@pytest.mark.verifies("SRS-103", level="integration", technique="adversarial")
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -155,6 +178,7 @@ def test_a_refusal_names_nobody(tmp_path: Path, wrong: tuple[str, str, str]) -> 
     assert not any(part in shown for part in ("REAL", "1.2.3", "1999", "1960", str(tmp_path)))
 
 
+@pytest.mark.verifies("SRS-099", level="integration", technique="bad-input")
 @pytest.mark.parametrize("content", [b"", b"not DICOM", b"\0" * 128 + b"DICM"])
 def test_a_file_that_cannot_be_read_is_refused(
     phantom: Study, results: Results, tmp_path: Path, content: bytes
@@ -165,6 +189,7 @@ def test_a_file_that_cannot_be_read_is_refused(
         run_files(phantom, seg, sr, sources)
 
 
+@pytest.mark.verifies("SRS-099", level="integration", technique="fault-injection")
 def test_a_truncated_seg_is_refused(phantom: Study, results: Results, tmp_path: Path) -> None:
     seg, sr, sources = restored(phantom, results, tmp_path)
     seg.write_bytes(seg.read_bytes()[:-1000])

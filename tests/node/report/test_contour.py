@@ -15,6 +15,7 @@ def shoelace(points: np.ndarray) -> float:
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
 
 
+@pytest.mark.verifies("SRS-093", level="unit", technique="property")
 @settings(max_examples=200, deadline=None)
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_contour_encloses_exactly_the_part_and_its_holes(image: np.ndarray) -> None:
@@ -31,17 +32,20 @@ def test_contour_encloses_exactly_the_part_and_its_holes(image: np.ndarray) -> N
         assert points.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
 
 
+@pytest.mark.verifies("SRS-093", level="unit", technique="boundary")
 def test_one_pixel_is_no_rectangle_of_four_corners() -> None:
     assert trace(np.ones((1, 1), bool)).tolist() == [
         [0, 0], [0.5, 0], [1, 0], [1, 0.5], [1, 1], [0.5, 1], [0, 1], [0, 0.5], [0, 0],
     ]  # fmt: skip
 
 
+@pytest.mark.verifies("SRS-093", level="unit", technique="boundary")
 def test_pixels_that_touch_at_a_corner_are_one_contour() -> None:
     points = trace(np.eye(3, dtype=bool))
     assert shoelace(points) == 3
 
 
+@pytest.mark.verifies("SRS-093", level="unit", technique="example")
 def test_largest_part_and_the_part_near_a_point() -> None:
     image = np.zeros((8, 8), bool)
     image[:2, :2] = True

@@ -382,6 +382,7 @@ SR_DEFECTS: dict[str, tuple[str, Tamper]] = {
 }
 
 
+@pytest.mark.verifies("SRS-099", "SRS-100", level="integration", technique="fault-injection")
 @pytest.mark.parametrize("name", [*(f"SEG: {n}" for n in SEG_DEFECTS), *(f"SR: {n}" for n in SR_DEFECTS)])
 def test_a_seeded_defect_is_caught(phantom: Study, results: Results, name: str) -> None:
     which, _, what = name.partition(": ")

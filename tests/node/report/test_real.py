@@ -110,6 +110,7 @@ def headers_of(images: Sequence[Dataset], *, pseudonymous: bool) -> list[Dataset
     return headers
 
 
+@pytest.mark.verifies("SRS-101", "SRS-104", level="integration", technique="real-data")
 @pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
 @pytest.mark.parametrize(
     ("name", "lesions"), [("ct-liver-ircadb01", 7), ("ct-liver-chaos3", 2), ("ct-abdomen-portal", 2)]

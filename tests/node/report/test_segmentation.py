@@ -21,6 +21,7 @@ def make(given: Study, **changes: object):
     ).dataset
 
 
+@pytest.mark.verifies("SRS-090", level="integration", technique="oracle")
 @pytest.mark.parametrize("kind", [{}, {"oblique": True}, {"descending": True}, {"lesions": 0}, {"lesions": 1}])
 def test_every_voxel_lies_where_the_label_map_has_it(kind: dict[str, object]) -> None:
     given = study(**kind)
@@ -43,12 +44,14 @@ def test_every_voxel_lies_where_the_label_map_has_it(kind: dict[str, object]) ->
         assert (mask == segment).all()
 
 
+@pytest.mark.verifies("SRS-090", level="unit", technique="example")
 def test_frames_without_a_voxel_are_left_out(phantom: Study, results: Results) -> None:
     filled = int(phantom.liver.any(axis=(1, 2)).sum())
     filled += sum(int((phantom.lesions.labels == n).any(axis=(1, 2)).sum()) for n in (1, 2, 3))
     assert results[0].dataset.NumberOfFrames == filled
 
 
+@pytest.mark.verifies("SRS-090", level="unit", technique="example")
 def test_liver_and_lesions_overlap_and_say_so(results: Results) -> None:
     seg = results[0].dataset
     assert seg.SegmentsOverlap == "YES"
@@ -57,6 +60,7 @@ def test_liver_and_lesions_overlap_and_say_so(results: Results) -> None:
     assert len(colours) == 4
 
 
+@pytest.mark.verifies("SRS-091", level="unit", technique="example")
 def test_algorithm_is_identified_with_its_weights(results: Results) -> None:
     for segment in results[0].dataset.SegmentSequence:
         algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
@@ -65,17 +69,20 @@ def test_algorithm_is_identified_with_its_weights(results: Results) -> None:
         assert segment.SegmentAlgorithmType == "AUTOMATIC"
 
 
+@pytest.mark.verifies("SRS-090", level="unit", technique="example")
 def test_slice_thickness_is_the_distance_of_the_slices_whatever_the_source_says(results: Results) -> None:
     measures = results[0].dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert (measures.SliceThickness, measures.SpacingBetweenSlices) == (2.5, 2.5)  # the headers say 5
     assert list(measures.PixelSpacing) == [0.8, 0.7]
 
 
+@pytest.mark.verifies("SRS-098", level="unit", technique="example")
 def test_a_retry_makes_the_same_bytes(phantom: Study, results: Results) -> None:
     again = with_results(phantom)
     assert [as_bytes(r) for r in again] == [as_bytes(r) for r in results]
 
 
+@pytest.mark.verifies("SRS-098", level="unit", technique="example")
 def test_another_revision_is_another_object_in_the_same_series(phantom: Study, results: Results) -> None:
     second = make(phantom, revision=2)
     assert second.SOPInstanceUID != results[0].dataset.SOPInstanceUID
@@ -83,18 +90,21 @@ def test_another_revision_is_another_object_in_the_same_series(phantom: Study, r
     assert second.InstanceNumber == 2
 
 
+@pytest.mark.verifies("SRS-098", level="unit", technique="example")
 def test_the_headers_stay_as_they_were(phantom: Study) -> None:
     before = [str(s.dataset) for s in phantom.sources]
     with_results(phantom)
     assert [str(s.dataset) for s in phantom.sources] == before
 
 
+@pytest.mark.verifies("SRS-090", level="unit", technique="example")
 def test_a_label_map_of_parenchyma_and_lesions_is_taken_for_the_liver(phantom: Study, results: Results) -> None:
     labels = phantom.liver.astype(np.uint8) + (phantom.lesions.labels > 0)
     given = replace(phantom, liver=LabelMap(labels.astype(np.uint8), phantom.lesions.geometry))
     assert make(given).PixelData == results[0].dataset.PixelData
 
 
+@pytest.mark.verifies("SRS-092", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     "keyword",
     ["FrameOfReferenceUID", "SOPInstanceUID", "SeriesInstanceUID", "PixelSpacing", "ImageOrientationPatient"],
@@ -105,6 +115,7 @@ def test_a_source_without_what_a_seg_refers_to_is_refused(phantom: Study, keywor
     assert refused.value.reason is Reason.BAD_ATTRIBUTE
 
 
+@pytest.mark.verifies("SRS-092", level="unit", technique="bad-input")
 @pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "SeriesInstanceUID", "StudyInstanceUID"])
 def test_sources_of_two_series_or_frames_are_refused(phantom: Study, keyword: str) -> None:
     with pytest.raises(Refused) as refused:
@@ -112,6 +123,7 @@ def test_sources_of_two_series_or_frames_are_refused(phantom: Study, keyword: st
     assert refused.value.reason is Reason.MIXED_FRAMES
 
 
+@pytest.mark.verifies("SRS-092", level="unit", technique="bad-input")
 @pytest.mark.parametrize(
     ("keyword", "value"),
     [
@@ -127,11 +139,13 @@ def test_label_maps_that_lie_elsewhere_than_the_images_are_refused(phantom: Stud
     assert refused.value.reason is Reason.CHECK_FAILED
 
 
+@pytest.mark.verifies("SRS-092", level="unit", technique="bad-input")
 def test_slices_in_the_wrong_order_are_refused(phantom: Study) -> None:
     with pytest.raises(Refused, match="off source image 1"):
         make(replace(phantom, sources=phantom.sources[::-1]))
 
 
+@pytest.mark.verifies("SRS-092", level="unit", technique="bad-input")
 def test_label_maps_that_contradict_the_reading_are_refused(phantom: Study) -> None:
     grid = phantom.lesions.geometry
     labels = phantom.lesions.labels.copy()
@@ -148,11 +162,13 @@ def test_label_maps_that_contradict_the_reading_are_refused(phantom: Study) -> N
         make(replace(phantom, liver=phantom.liver[1:]))
 
 
+@pytest.mark.verifies("SRS-092", level="unit", technique="boundary")
 def test_no_sources_is_an_error(phantom: Study) -> None:
     with pytest.raises(ValueError, match="at least one"):
         make(replace(phantom, sources=()))
 
 
+@pytest.mark.verifies("SRS-091", level="unit", technique="bad-input")
 @pytest.mark.parametrize("bad", ["", "a\\b", "ü", "A^B", "x" * 65])
 def test_equipment_that_could_not_be_written_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="64 ASCII"):

@@ -41,6 +41,7 @@ def groups_of(sr: Dataset, name: str) -> list[Dataset]:
     ]
 
 
+@pytest.mark.verifies("SRS-095", level="unit", technique="example")
 def test_it_says_that_it_is_unverified_and_not_for_clinical_use(results: Results) -> None:
     sr = results[1].dataset
     assert (sr.VerificationFlag, sr.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
@@ -48,6 +49,7 @@ def test_it_says_that_it_is_unverified_and_not_for_clinical_use(results: Results
     assert any(UNVERIFIED in text for text in texts(sr))
 
 
+@pytest.mark.verifies("SRS-093", level="integration", technique="oracle")
 def test_a_lesion_has_its_numbers_its_contour_and_its_lines(phantom: Study, results: Results) -> None:
     lesion = phantom.reading.lesions[0]
     volume, contour, diameters = groups_of(results[1].dataset, "L01")
@@ -74,6 +76,7 @@ def test_a_lesion_has_its_numbers_its_contour_and_its_lines(phantom: Study, resu
     assert list(line.GraphicData) == pytest.approx([start[2] + 0.5, start[1] + 0.5, end[2] + 0.5, end[1] + 0.5])
 
 
+@pytest.mark.verifies("SRS-096", level="unit", technique="example")
 def test_a_lesion_is_not_called_a_metastasis(results: Results) -> None:
     kinds = {
         item.ConceptCodeSequence[0].CodeMeaning
@@ -84,11 +87,13 @@ def test_a_lesion_is_not_called_a_metastasis(results: Results) -> None:
     assert any("was not determined" in text for text in texts(results[1].dataset))
 
 
+@pytest.mark.verifies("SRS-093", level="unit", technique="example")
 def test_the_burden_is_a_measurement_of_the_liver(phantom: Study, results: Results) -> None:
     volume, _ = groups_of(results[1].dataset, "Liver")
     assert numbers(volume)["Volume Ratio"] == f"{round(phantom.reading.liver.burden_percent, 3)} %"
 
 
+@pytest.mark.verifies("SRS-096", level="unit", technique="boundary")
 @pytest.mark.parametrize(("lesions", "code"), [(3, "111242"), (1, "111242"), (0, "111241")])
 def test_it_says_whether_anything_was_found(lesions: int, code: str) -> None:
     sr = with_results(study(lesions=lesions))[1].dataset
@@ -98,10 +103,12 @@ def test_it_says_whether_anything_was_found(lesions: int, code: str) -> None:
     assert any(expected in text for text in texts(sr))
 
 
+@pytest.mark.verifies("SRS-096", level="unit", technique="example")
 def test_notes_are_in_the_report_in_ascii(results: Results) -> None:
     assert "[phase-unknown] The contrast phase could not be told - HU 101 +/- 11." in texts(results[1].dataset)
 
 
+@pytest.mark.verifies("SRS-097", level="unit", technique="example")
 def test_every_image_is_evidence_and_in_the_library(phantom: Study, results: Results) -> None:
     sr = results[1].dataset
     listed = {
@@ -113,6 +120,18 @@ def test_every_image_is_evidence_and_in_the_library(phantom: Study, results: Res
     assert listed == {*phantom.reading.sop_instance_uids, results[0].dataset.SOPInstanceUID}
 
 
+@pytest.mark.verifies("SRS-097", level="unit", technique="example")
+def test_every_image_stands_once_in_the_library(phantom: Study, results: Results) -> None:
+    library = next(
+        item
+        for item in items(results[1].dataset)
+        if item.ValueType == "CONTAINER" and item.ConceptNameCodeSequence[0].CodeMeaning == "Image Library"
+    )
+    entries = [item.ReferencedSOPSequence[0] for item in items(library) if item.ValueType == "IMAGE"]
+    assert [entry.ReferencedSOPInstanceUID for entry in entries] == list(phantom.reading.sop_instance_uids)
+
+
+@pytest.mark.verifies("SRS-096", level="unit", technique="example")
 @pytest.mark.parametrize(
     ("text", "written"),
     [("Größe ≤ 5 mm", "Grosse <= 5 mm"), ("a—b – c", "a-b - c"), ("山", "?"), ("C:\\x", "C:/x"), ("5 cm³", "5 cm3")],

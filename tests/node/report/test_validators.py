@@ -13,6 +13,7 @@ from tests.node.report.synthetic import Study, as_bytes, study, with_header, wit
 from tests.node.report.test_checker import restored
 
 
+@pytest.mark.verifies("SRS-103", level="unit", technique="adversarial")
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
@@ -53,6 +54,7 @@ def run(given: Study, files: tuple[Path, Path, list[Path]]) -> None:
     check_files(*files, reading=given.reading, liver=given.liver, lesions=given.lesions)
 
 
+@pytest.mark.verifies("SRS-104", level="integration", technique="example")
 @pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
 def test_an_invalid_value_of_the_patient_that_every_image_has_is_not_ours_to_mend(tmp_path: Path) -> None:
     given = study(lesions=1)
@@ -65,6 +67,7 @@ def test_an_invalid_value_of_the_patient_that_every_image_has_is_not_ours_to_men
         run(given, files)
 
 
+@pytest.mark.verifies("SRS-104", level="integration", technique="example")
 def test_a_date_on_which_the_sources_disagree_is_not_counted_against_the_results(tmp_path: Path) -> None:
     given = with_header(study(lesions=1), 4, StudyDate="20200204")
     given = with_header(given, PatientBirthDate="19600101")
@@ -75,6 +78,7 @@ def test_a_date_on_which_the_sources_disagree_is_not_counted_against_the_results
         run(given, files)
 
 
+@pytest.mark.verifies("SRS-104", level="unit", technique="fault-injection")
 def test_a_validator_that_hangs_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = tmp_path / "dciodvfy"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
@@ -85,6 +89,7 @@ def test_a_validator_that_hangs_is_a_refusal(tmp_path: Path, monkeypatch: pytest
         validators._run("dciodvfy", [])
 
 
+@pytest.mark.verifies("SRS-104", level="unit", technique="fault-injection")
 @pytest.mark.parametrize("script", ["kill -9 $$", "exit 1", "echo 'Abort - File open for read failed' >&2; exit 1"])
 def test_a_validator_that_fails_without_an_error_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
@@ -97,6 +102,7 @@ def test_a_validator_that_fails_without_an_error_is_a_refusal(
         validators._run("dciodvfy", [])
 
 
+@pytest.mark.verifies("SRS-104", level="integration", technique="oracle")
 def test_results_give_no_warning_but_the_ones_about_empty_attributes(results: Results, tmp_path: Path) -> None:
     for name, result in zip(("seg", "sr"), results, strict=True):
         path = tmp_path / f"{name}.dcm"

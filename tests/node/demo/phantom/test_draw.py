@@ -15,6 +15,8 @@ from node.dicom.volume import LabelMap
 from node.measure.lesions import measure
 from node.measure.plausibility import check_liver
 
+pytestmark = pytest.mark.verifies("SRS-164", level="integration", technique="phantom")
+
 COARSE = Settings(pixel_mm=3.0, slice_mm=5.0)
 
 

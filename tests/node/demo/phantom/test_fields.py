@@ -6,6 +6,8 @@ import pytest
 from node.demo.phantom.fields import Fields, SmoothField
 from node.demo.phantom.noise import RampNoise
 
+pytestmark = pytest.mark.verifies("SRS-164", level="unit", technique="oracle")
+
 
 @pytest.mark.parametrize("length_mm", [4.0, 14.0, 40.0])
 def test_field_has_unit_variance_and_its_length(length_mm):

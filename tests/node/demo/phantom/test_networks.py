@@ -31,6 +31,8 @@ def segment(volume: Volume, folder: Path, weights_dir: Path) -> LabelMap:
         return LabelMap.from_bytes(store.get(service.segment(key, lambda _: None).labels_key))
 
 
+@pytest.mark.verifies("SRS-164", level="integration", technique="phantom")
+@pytest.mark.verifies("SRS-083", "SRS-087", level="integration", technique="phantom")
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.timeout(1800)
@@ -54,6 +56,7 @@ def test_the_networks_find_what_was_drawn(visit, cache, tmp_path, weights_dir):
     assert sorted(best.values()) == [value for value in range(2, 8) if (drawn.labels.labels == value).any()]
 
 
+@pytest.mark.verifies("SRS-080", level="integration", technique="adversarial")
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.timeout(1800)

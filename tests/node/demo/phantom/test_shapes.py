@@ -17,6 +17,8 @@ from node.demo.phantom.shapes import (
     squircle_cylinder,
 )
 
+pytestmark = pytest.mark.verifies("SRS-164", level="unit", technique="oracle")
+
 
 def points(*xyz: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, y, z = (np.array(values, np.float32).reshape(1, 1, -1) for values in zip(*xyz, strict=True))

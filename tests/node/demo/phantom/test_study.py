@@ -12,6 +12,8 @@ import pytest
 from node.demo.phantom.draw import Settings, drawing
 from node.demo.phantom.study import DAYS_BETWEEN_VISITS, write_study
 
+pytestmark = pytest.mark.verifies("SRS-164", level="integration", technique="phantom")
+
 COARSE = Settings(pixel_mm=3.0, slice_mm=5.0)
 
 

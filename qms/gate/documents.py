@@ -1,0 +1,74 @@
+"""Checks: clauses, goldens, numbers and problem reports: does what is written have something behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qms.findings import Finding
+from qms.gate.project import Project
+from qms.items import Clause, Golden, Problem, ProblemState
+from qms.numbers import check_claims
+from qms.sources import sha256
+from qms.standards import IEC_62304
+
+
+def clauses(project: Project) -> Iterator[Finding]:
+    """Find clauses of IEC 62304 that are missing, unanswered, or answered by something that is not there."""
+    there = {clause.id.removeprefix("62304-"): clause for clause in project.records.of(Clause)}
+    for number in IEC_62304:
+        if number not in there:
+            yield Finding(f"62304-{number}", "missing-clause", "the clause map has no such clause")
+    for number, clause in there.items():
+        place = project.place(clause.id)
+        if number not in IEC_62304:
+            yield Finding(clause.id, "unknown-clause", "IEC 62304 has no such clause", place)
+        if not clause.artefacts or not clause.answer.strip():
+            yield Finding(clause.id, "empty-clause", "it has no answer or no artefact", place)
+        for artefact in clause.artefacts:
+            if not _exists(project, artefact):
+                yield Finding(clause.id, "missing-artefact", f"{artefact} is not there", place)
+
+
+def _exists(project: Project, artefact: str) -> bool:
+    """Tell whether a file, or a heading of a Markdown file (``plan.md#5.1.1``), is there; evidence is made by runs."""
+    name, _, anchor = artefact.partition("#")
+    path = project.root / name
+    if name.startswith("qms/evidence/"):
+        return True
+    if not path.exists():
+        return False
+    if not anchor:
+        return True
+    headings = (line.lstrip("#").split() for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "#")
+    return any(words and words[0] == anchor for words in headings)
+
+
+def goldens(project: Project) -> Iterator[Finding]:
+    """Find references that have changed, or gone, without their record."""
+    for golden in project.records.of(Golden):
+        path = project.root / golden.path
+        place = project.place(golden.id)
+        if not path.is_file():
+            yield Finding(golden.id, "missing-golden", f"{golden.path} is not there", place)
+        elif sha256(path) != golden.sha256:
+            text = f"{golden.path} is not the file that was reviewed on {golden.reviewed}"
+            yield Finding(golden.id, "changed-golden", text, place)
+
+
+def numbers(project: Project) -> Iterator[Finding]:
+    """Find numbers of performance without evidence, or that the evidence contradicts."""
+    yield from check_claims(project.root, project.numbers)
+
+
+def problems(project: Project) -> Iterator[Finding]:
+    """Find problem reports closed without a test, and, for a release, those of safety or security still open."""
+    functions = {test.id for test in project.tests}
+    for problem in project.records.of(Problem):
+        place = project.place(problem.id)
+        if problem.state is ProblemState.RESOLVED and not problem.verified_by:
+            yield Finding(problem.id, "unverified-resolution", "it is resolved, and no test shows it", place)
+        for test in problem.verified_by:
+            if test not in functions:
+                yield Finding(problem.id, "unknown-test", f"{test} does not exist", place)
+        if project.is_release and problem.state is ProblemState.OPEN and problem.criticality in {"safety", "security"}:
+            yield Finding(problem.id, "open-problem", f"a problem of {problem.criticality} is open", place)

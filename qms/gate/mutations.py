@@ -1,0 +1,408 @@
+"""Ways to break a quality record, each with the finding that has to name it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qms.gate.changes import (
+    Change,
+    add_copy,
+    append,
+    both,
+    drop,
+    edit,
+    fields,
+    prove,
+    remove,
+    remove_line,
+    rename,
+    seal,
+    seal_packages,
+    seal_test,
+    within,
+    write,
+)
+from qms.gate.project import Profile
+from qms.gate.sample import DAY, Sample, fresh_key
+from qms.proof import Outcome
+
+DEVELOPMENT, RELEASE = Profile.DEVELOPMENT, Profile.RELEASE
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One way to break the sample.
+
+    Attributes
+    ----------
+    name
+        What is done.
+    code, item
+        What the gate has to say, and of which item.
+    apply
+        Does it.
+    profile
+        The profile that has to name it.
+    """
+
+    name: str
+    code: str
+    item: str
+    apply: Change
+    profile: Profile = DEVELOPMENT
+
+
+_SRS, _TEST_FILE, _TEST_ID = "requirements.yaml", "tests/test_thing.py", "tests/test_thing.py::test_it_adds"
+_APPROVALS = "qms/records/approvals.jsonl"
+_POLICY = "qms/records/risk_policy.yaml"
+_UNMARKED = "\n\ndef test_other():\n    assert 1 + 1 == 2\n"
+_PINNED = "beta==3.0 \\\n    --hash=sha256:" + "b" * 64 + "\n"
+
+
+_FUNCTION = "def f():\n    return 1\n"
+
+
+def _reversed_scale(sample: Sample) -> None:
+    sample.change("risk_policy.yaml", lambda data: data["severity"].reverse())
+
+
+def _revoked(sample: Sample) -> None:
+    before = DAY.replace(day=2)
+    sample.change("approval_policy.yaml", lambda data: data["signers"][0].update(revoked=before))
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    # the records
+    Mutation(
+        "a file that is not YAML", "unreadable", "qms/records/hazards.yaml", write("qms/records/hazards.yaml", "- [")
+    ),
+    Mutation(
+        "a file that is no list", "unreadable", "qms/records/hazards.yaml", write("qms/records/hazards.yaml", "a: 1")
+    ),
+    Mutation("no risk policy", "unreadable", _POLICY, remove(_POLICY)),
+    Mutation("a misspelt field", "schema", "SRS-001", edit("qms/records/requirements.yaml", "rationale:", "reason:")),
+    Mutation("an identifier of another shape", "schema", "SRS-1", fields(_SRS, id="SRS-1")),
+    Mutation("a severity off the scale", "schema", "RSK-001", within("risks.yaml", "before", severity=6)),
+    Mutation("an identifier used twice", "duplicate-id", "SRS-001", add_copy(_SRS)),
+    Mutation("a need that does not exist", "unknown-id", "SRS-001", fields(_SRS, user_requirements=["URS-009"])),
+    Mutation("a hazard that does not exist", "unknown-id", "RSK-001", fields("risks.yaml", hazard="HAZ-009")),
+    Mutation(
+        "a control that does not exist",
+        "unknown-id",
+        "RSK-001",
+        fields("risks.yaml", controls=[{"requirement": "SRS-009", "kind": "protective-measure"}]),
+    ),
+    Mutation(
+        "a problem of a risk that does not exist", "unknown-id", "PRB-001", fields("problems.yaml", risks=["RSK-009"])
+    ),
+    Mutation(
+        "a use that does not exist", "unknown-id", "URS-001", fields("user_requirements.yaml", intended_use=["INT-009"])
+    ),
+    Mutation("a unit that does not exist", "unknown-unit", "SRS-001", fields(_SRS, units=["node.thing", "node.gone"])),
+    Mutation(
+        "a risk in a unit that does not exist", "unknown-unit", "RSK-001", fields("risks.yaml", units=["node.gone"])
+    ),
+    Mutation("a unit was renamed", "unknown-unit", "SRS-001", rename("node/thing.py", "node/other.py")),
+    Mutation("a requirement that demands nothing", "no-shall", "SRS-001", fields(_SRS, text="It adds two numbers.")),
+    Mutation("a need that demands nothing", "no-shall", "URS-001", fields("user_requirements.yaml", text="It adds.")),
+    Mutation("a placeholder", "placeholder", "SRS-001", fields(_SRS, rationale="TBD")),
+    Mutation(
+        "a placeholder deep inside",
+        "placeholder",
+        "SOUP-alpha",
+        within("soup.yaml", "anomalies", text="to be determined"),
+    ),
+    Mutation(
+        "a need that nothing realises", "unrealised-need", "URS-002", add_copy("user_requirements.yaml", id="URS-002")
+    ),
+    Mutation("a hazard without a risk", "unused-item", "HAZ-002", add_copy("hazards.yaml", id="HAZ-002")),
+    Mutation("a use that nobody needs", "unused-item", "INT-002", add_copy("intended_use.yaml", id="INT-002")),
+    Mutation(
+        "a planned requirement in a release",
+        "planned",
+        "SRS-002",
+        add_copy(_SRS, id="SRS-002", status="planned"),
+        RELEASE,
+    ),
+    Mutation(
+        "code that no requirement needs",
+        "unlinked-unit",
+        "node.more",
+        write("node/more.py", _FUNCTION),
+    ),
+    Mutation("a requirement that lives nowhere", "no-unit", "SRS-001", fields(_SRS, units=[])),
+    # verification
+    Mutation(
+        "a test that verifies nothing", "orphan-test", "tests/test_thing.py::test_other", append(_TEST_FILE, _UNMARKED)
+    ),
+    Mutation(
+        "a test of a requirement that does not exist", "unknown-id", "SRS-009", edit(_TEST_FILE, "SRS-001", "SRS-009")
+    ),
+    Mutation("a test of what is only planned", "verifies-planned", "SRS-001", fields(_SRS, status="planned")),
+    Mutation("a technique that does not exist", "bad-mark", _TEST_ID, edit(_TEST_FILE, '"example"', '"luck"')),
+    Mutation("a requirement that nothing tests", "untested-requirement", "SRS-002", add_copy(_SRS, id="SRS-002")),
+    Mutation("its test was skipped", "untested-requirement", "SRS-001", seal_test(outcome="skipped")),
+    Mutation("its test failed as expected", "untested-requirement", "SRS-001", seal_test(outcome="xfailed")),
+    Mutation(
+        "its test was not in the run",
+        "untested-requirement",
+        "SRS-001",
+        both(seal(tests=()), seal(run="system", tests=())),
+    ),
+    Mutation("its test asserts nothing", "untested-requirement", "SRS-001", seal_test(hollow="asserts nothing")),
+    Mutation("its test executes other code", "untested-requirement", "SRS-001", seal_test(units=())),
+    Mutation("the unit changed after the run", "stale-evidence", "SRS-001", edit("node/thing.py", "a + b", "b + a")),
+    Mutation("the test changed after the run", "stale-evidence", "SRS-001", edit(_TEST_FILE, "== 3", "> 2")),
+    Mutation("a helper of the tests came after the run", "stale-evidence", "SRS-001", write("tests/conftest.py", "")),
+    Mutation(
+        "a unit of it that no test executes",
+        "unexecuted-unit",
+        "SRS-001",
+        both(
+            write("node/second.py", _FUNCTION),
+            fields(_SRS, units=["node.thing", "node.second"]),
+            seal(),
+            seal("system"),
+        ),
+    ),
+    Mutation(
+        "a linked test that cannot fail", "hollow-test", _TEST_ID, seal_test(hollow="asserts only what is always true")
+    ),
+    Mutation("a failed test", "failed-test", _TEST_ID, seal_test(outcome="failed")),
+    Mutation("a test that should fail and passes", "failed-test", _TEST_ID, seal_test(outcome="xpassed")),
+    # evidence
+    Mutation("no evidence", "no-evidence", "run test", remove("qms/evidence/test.json")),
+    Mutation(
+        "no evidence of the system tests in a release",
+        "no-evidence",
+        "run system",
+        remove("qms/evidence/system.json"),
+        RELEASE,
+    ),
+    Mutation(
+        "evidence of another shape",
+        "evidence-unreadable",
+        "qms/evidence/test.json",
+        write("qms/evidence/test.json", "{}"),
+    ),
+    Mutation(
+        "evidence altered by hand",
+        "evidence-forged",
+        "qms/evidence/test.json",
+        edit("qms/evidence/test.json", '"seconds":0.1', '"seconds":0.2'),
+    ),
+    Mutation("a failed run", "failed-run", "run test", seal(exit_status=1)),
+    Mutation("a run that was cut short", "failed-run", _TEST_ID, seal_test(outcome="not-run")),
+    Mutation("a demonstration key in a release", "demo-key", "run test", seal(demo=True), RELEASE),
+    Mutation(
+        "an unknown key in a release",
+        "unknown-key",
+        "run test",
+        fields("approval_policy.yaml", evidence_keys=[fresh_key()]),
+        RELEASE,
+    ),
+    Mutation("uncommitted files in a release", "uncommitted", "run test", seal(changed=True), RELEASE),
+    Mutation(
+        "tests left out of a release",
+        "deselected",
+        "run test",
+        seal(deselected=("tests/test_slow.py::test_a",)),
+        RELEASE,
+    ),
+    # risks
+    Mutation(
+        "a scale out of order",
+        "risk-policy",
+        _POLICY,
+        _reversed_scale,
+    ),
+    Mutation(
+        "worse harm may be more probable",
+        "risk-policy",
+        _POLICY,
+        fields("risk_policy.yaml", acceptable={1: 1, 2: 2, 3: 3, 4: 4, 5: 5}),
+    ),
+    Mutation(
+        "no risk about tampering", "missing-topic", "qms/records/risks.yaml", fields("risks.yaml", topics=["drift"])
+    ),
+    Mutation("a risk without control", "uncontrolled-risk", "RSK-001", fields("risks.yaml", controls=[])),
+    Mutation("a risk whose control is only planned", "uncontrolled-risk", "RSK-001", fields(_SRS, status="planned")),
+    Mutation(
+        "an unacceptable risk",
+        "unacceptable-risk",
+        "RSK-001",
+        within("risks.yaml", "after", severity=3, probability=4),
+    ),
+    Mutation(
+        "a control that makes it worse", "risk-estimate", "RSK-001", within("risks.yaml", "before", probability=1)
+    ),
+    Mutation(
+        "a control that was never switched off", "unproved-control", "SRS-001", remove("qms/evidence/proofs.json")
+    ),
+    Mutation(
+        "a control that its tests do not miss",
+        "unproved-control",
+        "SRS-001",
+        prove(outcome=Outcome.SURVIVED),
+    ),
+    Mutation(
+        "a control without a fault model",
+        "unproved-control",
+        "SRS-001",
+        prove(outcome=Outcome.NO_FAULT_MODEL),
+    ),
+    Mutation(
+        "a control that changed after its proof", "stale-proof", "SRS-001", edit("node/thing.py", "a + b", "b + a")
+    ),
+    Mutation(
+        "a fault model that changed after the proof", "stale-proof", "SRS-001", write("tests/faults.py", "# other")
+    ),
+    Mutation(
+        "a record of proofs altered by hand",
+        "evidence-forged",
+        "qms/evidence/proofs.json",
+        edit("qms/evidence/proofs.json", "It subtracts.", "It multiplies."),
+    ),
+    Mutation(
+        "a record of proofs of another shape",
+        "evidence-unreadable",
+        "qms/evidence/proofs.json",
+        write("qms/evidence/proofs.json", "{}"),
+    ),
+    # SOUP
+    Mutation(
+        "a locked package that nobody described", "soup-missing", "SOUP-beta", append("requirements/cpu.lock", _PINNED)
+    ),
+    Mutation(
+        "a description of what is not locked",
+        "soup-not-in-lock",
+        "SOUP-gamma",
+        add_copy("soup.yaml", id="SOUP-gamma", name="gamma"),
+    ),
+    Mutation(
+        "another version than the locked one", "soup-version", "SOUP-alpha", fields("soup.yaml", versions=["1.1"])
+    ),
+    Mutation("SOUP under another name", "soup-id", "SOUP-other", fields("soup.yaml", id="SOUP-other")),
+    Mutation("SOUP without an evaluation", "soup-unevaluated", "SOUP-alpha", fields("soup.yaml", anomalies=None)),
+    Mutation(
+        "SOUP evaluated in another version",
+        "soup-unevaluated",
+        "SOUP-alpha",
+        within("soup.yaml", "anomalies", version="0.9"),
+    ),
+    Mutation(
+        "SOUP with an unacceptable anomaly",
+        "soup-unacceptable",
+        "SOUP-alpha",
+        within("soup.yaml", "anomalies", verdict="unacceptable"),
+    ),
+    Mutation(
+        "a lock that cannot be read", "lock-unreadable", "requirements", write("requirements/cpu.lock", "alpha>=1\n")
+    ),
+    Mutation("no lock", "lock-unreadable", "requirements", remove("requirements/gpu.lock")),
+    Mutation(
+        "a package that was installed beside the locks",
+        "soup-installed",
+        "SOUP-stray",
+        seal_packages(alpha="1.0", stray="1"),
+    ),
+    Mutation(
+        "another version than the locked one was tested", "soup-installed", "SOUP-alpha", seal_packages(alpha="1.1")
+    ),
+    Mutation(
+        "weights of another hash", "soup-weights", "SOUP-net-sum", edit("models/net/manifest.toml", "aaaa", "bbbb")
+    ),
+    Mutation("a manifest that cannot be read", "soup-weights", "models", write("models/net/manifest.toml", "name =")),
+    Mutation(
+        "SOUP not evaluated in a release",
+        "soup-not-evaluated",
+        "SOUP-alpha",
+        within("soup.yaml", "anomalies", verdict="not-evaluated"),
+        RELEASE,
+    ),
+    # documents
+    Mutation("a clause that is missing", "missing-clause", "62304-4.1", drop("clauses.yaml")),
+    Mutation("a clause that does not exist", "unknown-clause", "62304-4.9", add_copy("clauses.yaml", id="62304-4.9")),
+    Mutation("an empty clause", "empty-clause", "62304-4.1", fields("clauses.yaml", answer=" ")),
+    Mutation("a clause without artefact", "empty-clause", "62304-4.1", fields("clauses.yaml", artefacts=[])),
+    Mutation(
+        "a clause answered by a file that is not there",
+        "missing-artefact",
+        "62304-4.1",
+        fields("clauses.yaml", artefacts=["gone.md"]),
+    ),
+    Mutation(
+        "a clause answered by a heading that is not there",
+        "missing-artefact",
+        "62304-4.1",
+        fields("clauses.yaml", artefacts=["qms/narrative/plan.md#9.9"]),
+    ),
+    Mutation("a golden that changed", "changed-golden", "GLD-001", write("golden.txt", "other\n")),
+    Mutation("a golden that is gone", "missing-golden", "GLD-001", remove("golden.txt")),
+    Mutation(
+        "a number typed by hand",
+        "number-without-evidence",
+        "qms/narrative/plan.md",
+        append("qms/narrative/plan.md", "\nIts sensitivity is 0.93.\n"),
+    ),
+    Mutation(
+        "a number that no test measured",
+        "number-without-evidence",
+        "qms/narrative/plan.md",
+        both(seal(numbers={}), seal(run="system", numbers={})),
+    ),
+    Mutation(
+        "a number that the evidence contradicts",
+        "number-contradicted",
+        "qms/narrative/plan.md",
+        edit("qms/narrative/plan.md", "0.97<", "0.99<"),
+    ),
+    Mutation(
+        "a problem resolved without a test", "unverified-resolution", "PRB-001", fields("problems.yaml", verified_by=[])
+    ),
+    Mutation(
+        "a problem resolved by a test that is gone",
+        "unknown-test",
+        "PRB-001",
+        fields("problems.yaml", verified_by=["tests/test_thing.py::test_gone"]),
+    ),
+    Mutation(
+        "an open problem of safety in a release",
+        "open-problem",
+        "PRB-001",
+        fields("problems.yaml", state="open"),
+        RELEASE,
+    ),
+    # approvals
+    Mutation(
+        "an approval altered by hand",
+        "forged-approval",
+        "INT-001",
+        edit(_APPROVALS, '"number":1,"item":"INT-001","content":"', '"number":1,"item":"INT-001","content":"0'),
+    ),
+    Mutation(
+        "an approval taken out of the middle",
+        "broken-chain",
+        "SRS-001",
+        remove_line(_APPROVALS, 1),
+    ),
+    Mutation(
+        "one word changed after approval", "stale-approval", "URS-001", fields("user_requirements.yaml", title="Sums")
+    ),
+    Mutation(
+        "what it rests on changed after approval",
+        "suspect-approval",
+        "SRS-001",
+        fields("user_requirements.yaml", title="Sums"),
+    ),
+    Mutation("an approved item that is gone", "stale-approval", "GLD-001", drop("goldens.yaml")),
+    Mutation("a missing approval in a release", "missing-approval", "SRS-001", remove(_APPROVALS), RELEASE),
+    Mutation("an approval by a revoked signer in a release", "missing-approval", "SRS-001", _revoked, RELEASE),
+    Mutation(
+        "an approval that has expired in a release",
+        "missing-approval",
+        "SRS-001",
+        fields("approval_policy.yaml", valid_days=1),
+        RELEASE,
+    ),
+)

@@ -1,0 +1,423 @@
+"""Prove the risk controls: switch each off, and see that one of its tests fails.
+
+``python -m qms.proof`` runs, for every control of an active risk, the tests that verify it in a session in which the
+control does nothing (`qms.fault_plugin`), the fastest unit tests first, and ends that session at the first failure.
+What failed is then run once more without any fault: a test that fails anyway proves nothing. The record is kept in
+``qms/evidence/proofs.json``, signed as evidence is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import datetime as dt
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict
+
+from qms.evidence import EVIDENCE, Evidence, canonical, public_key_of, read_all, signing_key
+from qms.fault_plugin import EXIT_NOT_APPLIED
+from qms.items import Requirement, Risk, Status, VerificationLevel
+from qms.load import Records, load
+from qms.sources import sha256
+from qms.sources import tests as tests_of
+
+PROOFS = EVIDENCE / "proofs.json"
+FAULT_MODELS = "tests.faults"
+_NOTHING_COLLECTED = 5
+_LEVELS = tuple(VerificationLevel)
+
+
+class Outcome(StrEnum):
+    """What came of switching off one control."""
+
+    PROVED = "proved"
+    SURVIVED = "survived"
+    """All its tests passed: they do not notice that the control is off."""
+    NO_FAULT_MODEL = "no-fault-model"
+    NO_TEST = "no-test"
+    BROKEN = "broken"
+    """Nothing is shown either way: the fault could not be applied, or a test failed for another reason."""
+
+
+class Proof(BaseModel):
+    """One control and what came of switching it off.
+
+    Attributes
+    ----------
+    requirement, risks
+        The control, and the risks that it controls.
+    outcome
+        Whether its tests noticed.
+    fault, fault_sha256
+        What the product did without it; SHA-256 of the fault model's file.
+    tests
+        What was run, in order. The session ends at the first failure.
+    failed, failure
+        The test that noticed, and the first line of its failure.
+    sources
+        SHA-256 of the control's units and of the test that noticed, by path: if one changes, the proof is stale.
+    text
+        Why it is broken, or what to do.
+    seconds
+        How long the session took.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    requirement: str
+    risks: tuple[str, ...]
+    outcome: Outcome
+    fault: str = ""
+    fault_sha256: str = ""
+    tests: tuple[str, ...] = ()
+    failed: str = ""
+    failure: str = ""
+    sources: Mapping[str, str] = {}
+    text: str = ""
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        said = {
+            Outcome.PROVED: f"{self.failed}: {self.failure}",
+            Outcome.SURVIVED: f"{len(self.tests)} tests pass without it; without it {self.fault}",
+        }.get(self.outcome, self.text)
+        return f"{self.requirement} {self.outcome.value}: {said}"
+
+
+class Proofs(BaseModel):
+    """The record of one run over all controls. The signature covers everything but itself."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    started: dt.datetime
+    finished: dt.datetime
+    proofs: tuple[Proof, ...]
+    demo: bool
+    public_key: str
+    signature: str = ""
+
+    def signed(self, key: Ed25519PrivateKey) -> Proofs:
+        """Return this record with its signature."""
+        return self.model_copy(update={"signature": base64.b64encode(key.sign(self._body())).decode()})
+
+    def is_genuine(self) -> bool:
+        """Return whether the signature is that of the key it names, over this very content."""
+        try:
+            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(self.public_key))
+            public.verify(base64.b64decode(self.signature), self._body())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    def _body(self) -> bytes:
+        return canonical(self.model_dump(mode="json", exclude={"signature"}))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A test function that verifies a control, with all its parameters."""
+
+    id: str
+    level: str
+    seconds: float
+
+    @property
+    def order(self) -> tuple[int, float, str]:
+        """Unit tests first, and of these the fastest."""
+        return (_LEVELS.index(VerificationLevel(self.level)), self.seconds, self.id)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long proving may take.
+
+    Attributes
+    ----------
+    tests_s
+        Tests of one control are taken until they need so many seconds together; at least one is.
+    session_s
+        A session that takes longer is ended, and its control's proof is broken.
+    jobs
+        Sessions at a time.
+    """
+
+    tests_s: float = 60.0
+    session_s: float = 180.0
+    jobs: int = 2
+
+
+class Prover:
+    """Switches off controls of the project in a folder.
+
+    Parameters
+    ----------
+    root
+        The project's folder: pytest runs in it.
+    models
+        Package of the fault models, importable there.
+    limits
+        How long it may take.
+    """
+
+    def __init__(self, root: Path, models: str = FAULT_MODELS, limits: Limits | None = None) -> None:
+        self._root = root
+        self._models = models
+        self._limits = limits or Limits()
+
+    def prove(self, controls: Iterable[str] = ()) -> list[Proof]:
+        """Prove every control of an active risk, or those that are named.
+
+        Parameters
+        ----------
+        controls
+            Requirements; none: all of them.
+        """
+        records = load(self._root)
+        wanted = controls_of(records)
+        named = set(controls)
+        chosen = {item: risks for item, risks in wanted.items() if not named or item in named}
+        tests = self._tests(chosen)
+        faults = self._faults()
+        with ThreadPoolExecutor(self._limits.jobs) as pool:
+            proofs = list(
+                pool.map(lambda item: self._prove_one(records, item, chosen[item], tests.get(item, []), faults), chosen)
+            )
+        return self._confirmed(proofs)
+
+    def _prove_one(
+        self,
+        records: Records,
+        item: str,
+        risks: tuple[str, ...],
+        tests: Sequence[Candidate],
+        faults: Mapping[str, Any],
+    ) -> Proof:
+        blank = Proof(requirement=item, risks=risks, outcome=Outcome.BROKEN)
+        if item not in faults:
+            error = faults.get("", "")
+            outcome = Outcome.BROKEN if error else Outcome.NO_FAULT_MODEL
+            text = error or f"nothing in {self._models} switches it off"
+            return blank.model_copy(update={"outcome": outcome, "text": text})
+        fault = faults[item]
+        blank = blank.model_copy(update={"fault": fault["text"], "fault_sha256": fault["sha256"]})
+        if not tests:
+            return blank.model_copy(update={"outcome": Outcome.NO_TEST, "text": "no test that passed verifies it"})
+        picked = self._picked(tests)
+        started = time.monotonic()
+        code, seen = self._run([f"--fault={item}", *picked])
+        known = {"tests": tuple(picked), "seconds": round(time.monotonic() - started, 2)}
+        proof = _judged(blank.model_copy(update=known), code, seen)
+        if proof.outcome is not Outcome.PROVED:
+            return proof
+        return proof.model_copy(update={"sources": self._sources(records, item, proof.failed)})
+
+    def _picked(self, tests: Sequence[Candidate]) -> list[str]:
+        picked: list[str] = []
+        spent = 0.0
+        for test in sorted(tests, key=lambda test: test.order):
+            if picked and spent + test.seconds > self._limits.tests_s:
+                continue
+            picked.append(test.id)
+            spent += test.seconds
+        return picked
+
+    def _confirmed(self, proofs: Sequence[Proof]) -> list[Proof]:
+        """Run what failed once more, with every control in place: who fails then too is no witness."""
+        failed = sorted({proof.failed for proof in proofs if proof.failed})
+        if not failed:
+            return list(proofs)
+        _, seen = self._run(failed, stop_at_first=False, limit_s=4 * self._limits.session_s)
+        passed = {test["id"] for test in seen["tests"] if test["outcome"] == "passed" and test["when"] == "call"}
+        passed -= {test["id"] for test in seen["tests"] if test["outcome"] != "passed"}
+        text = "the test does not pass with the control in place either"
+        return [
+            proof.model_copy(update={"outcome": Outcome.BROKEN, "text": f"{proof.failed}: {text}"})
+            if proof.failed and proof.failed not in passed
+            else proof
+            for proof in proofs
+        ]
+
+    def _tests(self, controls: Iterable[str]) -> dict[str, list[Candidate]]:
+        """Return the tests of each control: from the evidence if there is any, else as they are written."""
+        evidence, _ = read_all(self._root)
+        rows = _witnesses(evidence) if evidence else self._written()
+        found: dict[tuple[str, str], Candidate] = {}
+        wanted = set(controls)
+        for test, item, level, seconds in rows:
+            if item in wanted and level in _LEVELS:
+                function = test.partition("[")[0]
+                before = found.get((item, function), Candidate(function, level, 0.0))
+                found[item, function] = replace(before, seconds=before.seconds + seconds)
+        tests: dict[str, list[Candidate]] = defaultdict(list)
+        for (item, _), candidate in found.items():
+            tests[item].append(candidate)
+        return tests
+
+    def _written(self) -> Iterator[tuple[str, str, str, float]]:
+        for test in tests_of(self._root):
+            for mark in test.marks:
+                yield test.id, mark.item, mark.level, 0.0
+
+    def _faults(self) -> dict[str, Any]:
+        """Return text and hash of each fault model; under "" why they cannot be loaded.
+
+        They are read in a process of their own: they import the product, and the gate's process must not.
+        """
+        script = (
+            "import json, sys; from qms.faults import load_faults; from qms.sources import sha256; "
+            "print(json.dumps({f.requirement: {'text': f.text, 'sha256': sha256(f.path)} "
+            "for f in load_faults(sys.argv[1]).values()}))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, self._models], cwd=self._root, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            return {"": lines[-1] if lines else f"the fault models in {self._models} cannot be loaded"}
+        loaded: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return loaded
+
+    def _run(
+        self, arguments: Sequence[str], *, stop_at_first: bool = True, limit_s: float | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Run one session of pytest; return its exit status and what the plugin saw."""
+        with tempfile.TemporaryDirectory(prefix="overread-proof-") as folder:
+            report = Path(folder) / "report.json"
+            command = [
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "qms.fault_plugin"),
+                *(f"--fault-models={self._models}", f"--fault-report={report}"),
+                *(["-x"] if stop_at_first else []),
+                *arguments,
+            ]
+            limit = limit_s or self._limits.session_s
+            try:
+                done = subprocess.run(command, cwd=self._root, capture_output=True, check=False, timeout=limit)
+            except subprocess.TimeoutExpired:
+                return -1, {**_NOTHING_SEEN, "error": f"the session did not end within {limit:g} s"}
+            if not report.exists():
+                return done.returncode, {**_NOTHING_SEEN, "error": _last_line(done.stdout + done.stderr)}
+            seen: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+            return done.returncode, seen
+
+    def _sources(self, records: Records, item: str, test: str) -> dict[str, str]:
+        requirement = records.get(Requirement, item)
+        units = requirement.units if requirement else ()
+        files = [test.partition("::")[0]]
+        for unit in units:
+            path = Path(*unit.split("."))
+            files += [name.as_posix() for name in (path.with_suffix(".py"), path / "__init__.py")]
+        return {name: sha256(self._root / name) for name in files if (self._root / name).is_file()}
+
+
+_NOTHING_SEEN: Mapping[str, Any] = {"applied": False, "error": "", "tests": []}
+
+
+def _witnesses(evidence: Iterable[Evidence]) -> Iterator[tuple[str, str, str, float]]:
+    """Yield test, requirement, level and seconds of every test that passed and can fail."""
+    for run in evidence:
+        for test in run.tests:
+            if test.outcome == "passed" and not test.hollow:
+                for mark in test.verifies:
+                    yield test.id, mark.item, mark.level, test.seconds
+
+
+def controls_of(records: Records) -> dict[str, tuple[str, ...]]:
+    """Return the active requirements that control an active risk, each with those risks, in the order of the record."""
+    controls: dict[str, list[str]] = defaultdict(list)
+    for risk in records.of(Risk):
+        for control in risk.controls if risk.status is Status.ACTIVE else ():
+            requirement = records.get(Requirement, control.requirement)
+            if requirement is not None and requirement.status is Status.ACTIVE:
+                controls[control.requirement].append(risk.id)
+    return {item: tuple(risks) for item, risks in sorted(controls.items())}
+
+
+def read(root: Path) -> Proofs | None:
+    """Return the record of the last run in a project's folder; None if there is none.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the file is no such record.
+    """
+    path = root / PROOFS
+    return Proofs.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def _judged(proof: Proof, code: int, seen: Mapping[str, Any]) -> Proof:
+    """Tell a control that is missed from everything else that makes a session fail."""
+    first = next((test for test in seen["tests"] if test["outcome"] == "failed"), None)
+    if code == EXIT_NOT_APPLIED or seen["error"] or not seen["applied"]:
+        change: dict[str, Any] = {"text": seen["error"] or "the fault was not applied"}
+    elif first is None:
+        change = _without_failure(code, seen)
+    elif first["by_fault"]:
+        change = {"text": f"the fault model itself raised in {first['id']}: {first['line']}"}
+    elif first["when"] != "call":
+        change = {"text": f"{first['when']} failed before anything was tested: {first['id']}: {first['line']}"}
+    else:
+        change = {"outcome": Outcome.PROVED, "failed": first["id"], "failure": first["line"]}
+    return proof.model_copy(update=change)
+
+
+def _without_failure(code: int, seen: Mapping[str, Any]) -> dict[str, Any]:
+    if code == _NOTHING_COLLECTED or not any(test["outcome"] == "passed" for test in seen["tests"]):
+        return {"text": "no test ran: they are skipped or gone"}
+    if code:
+        return {"text": f"pytest ended with status {code} and no test failed"}
+    return {"outcome": Outcome.SURVIVED}
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "pytest said nothing"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prove the controls of the project in the current directory; 0 if every one is proved, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m qms.proof", description=__doc__.partition("\n")[0])
+    parser.add_argument("control", nargs="*", help="requirements, as SRS-001; none: every control of an active risk")
+    parser.add_argument("--fault-models", metavar="PACKAGE", default=FAULT_MODELS, help="where they lie (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="sessions at a time (%(default)s)")
+    options = parser.parse_args(arguments)
+    root, started = Path.cwd(), dt.datetime.now(dt.UTC)
+    proofs = Prover(root, options.fault_models, Limits(jobs=max(1, options.jobs))).prove(options.control)
+    for proof in proofs:
+        print(proof)  # noqa: T201  a command
+    if not options.control:  # a part of the controls is no record of all
+        _write(root, started, proofs)
+    unproved = [proof for proof in proofs if proof.outcome is not Outcome.PROVED]
+    print(f"{len(proofs) - len(unproved)} of {len(proofs)} controls proved")  # noqa: T201  a command
+    return 1 if unproved or not proofs else 0
+
+
+def _write(root: Path, started: dt.datetime, proofs: Sequence[Proof]) -> None:
+    key, demo = signing_key()
+    record = Proofs(
+        started=started,
+        finished=dt.datetime.now(dt.UTC),
+        proofs=tuple(proofs),
+        demo=demo,
+        public_key=public_key_of(key),
+    )
+    path = root / PROOFS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(record.signed(key).model_dump_json(indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
