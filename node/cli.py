@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib.metadata
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import qms.cli
 from node.config import Config, ConfigError, load_config
 from node.identity.keys import KeyUnusableError
 from node.logs import configure_logs
@@ -97,6 +99,33 @@ def build_parser() -> argparse.ArgumentParser:
         "--dir", type=Path, metavar="DIR", help="where they go; default: inside the Python environment"
     )
 
+    audit = commands.add_parser("audit", help="the log of what was done: does it hold?")
+    audits = audit.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verify = _command(
+        audits, "verify", _audit_verify, "check every record of the audit log; exit status 1 if one fails"
+    )
+    verify.add_argument("--head", type=Path, metavar="FILE", help="head of the log that was kept elsewhere")
+    _config_option(verify)
+
+    trace = _command(commands, "trace", _trace, "walk back from a result to everything that it rests on")
+    trace.add_argument("result", metavar="SOP_INSTANCE_UID", help="of a SEG or SR that this node made")
+    trace.add_argument(
+        "--record", type=Path, metavar="DIR", default=Path(), help="project with the quality record; default: here"
+    )
+    trace.add_argument("--json", action="store_true", help="as one JSON document")
+    _config_option(trace)
+
+    pccp = commands.add_parser("pccp", help="the change plan: may a changed model be used?")
+    pccps = pccp.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    evaluate = _command(
+        pccps, "evaluate", _pccp_evaluate, "accept, reject (exit 1), refuse (2) or send to a new submission (3)"
+    )
+    evaluate.add_argument("candidate", type=Path, metavar="CANDIDATE", help="folder: manifest.toml, results.json")
+    evaluate.add_argument("--json", action="store_true", help="as one JSON document")
+
+    quality = commands.add_parser("qms", help="the quality record: the gate and what else keeps it")
+    qms.cli.add_commands(quality)
+
     key = _command(commands, "key", _key, "make a master key for the pseudonyms and the vault")
     key.add_argument("file", type=Path, metavar="FILE", help="new file, readable by its owner alone")
     return parser
@@ -130,6 +159,7 @@ def _config(options: argparse.Namespace) -> Config:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from models.acceptance import NotAcceptedError
     from models.manifest import ManifestError
     from models.weights import WeightsError
     from node.inference import InferenceError
@@ -139,7 +169,7 @@ def _serve(options: argparse.Namespace) -> int:
     configure_logs(config.node.log_format, config.node.log_level)
     try:
         serve(config)
-    except (AlreadyRunningError, InferenceError, ManifestError, WeightsError, OSError) as error:
+    except (AlreadyRunningError, InferenceError, ManifestError, NotAcceptedError, WeightsError, OSError) as error:
         print(f"overread: cannot start: {error}", file=sys.stderr)
         return _USAGE_ERROR
     sys.stderr.flush()
@@ -156,7 +186,9 @@ def _demo(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from node.serve import status
 
-    found = status(_config(options), options.study)
+    config = _config(options)
+    found = status(config, options.study)
+    _note_asked(config, "status-asked", options.study, found.study if found else "")
     if found is None:
         print("overread: this study never came here", file=sys.stderr)
         return 1
@@ -165,13 +197,81 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    from node.serve import retry
+    from node.serve import retry, status
 
-    if retry(_config(options), options.study):
+    config = _config(options)
+    opened, found = retry(config, options.study), status(config, options.study)
+    _note_asked(config, "retry-asked", options.study, found.study if found else "")
+    if opened:
         print("The study will be read again.")
         return 0
     print("overread: no such study, or none that was refused, quarantined or failed", file=sys.stderr)
     return 1
+
+
+def _note_asked(config: Config, event: str, asked: str, study: str) -> None:
+    """Put a question into the audit log. Who has to know where a study is must not be held up by a full disk."""
+    from node.audit import Event
+    from node.auditing import note_asked
+
+    configure_logs(config.node.log_format, "warning")
+    try:
+        note_asked(config, Event(event), asked, study)
+    except OSError as error:
+        print(f"overread: this is not in the audit log: {error.strerror}", file=sys.stderr)
+
+
+def _audit_verify(options: argparse.Namespace) -> int:
+    from node.audit import HeadUnreadableError, read_head
+    from node.auditing import check_log, existing_log, head_file
+
+    config = _config(options)
+    configure_logs(config.node.log_format, "warning")
+    log = existing_log(config)
+    kept = options.head or head_file(config)
+    try:
+        head = read_head(kept)
+    except HeadUnreadableError as error:
+        print(f"overread: {error}", file=sys.stderr)
+        return 1
+    if head is None and options.head:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(kept))
+    verdict = check_log(log, head)
+    for found in verdict.breaks:
+        print(found)
+    if verdict.torn:
+        print(f"a last line of {verdict.torn} bytes has no end: what a crash leaves; the next record sets it aside")
+    against = f"against the head in {kept}" if head else f"without a head ({kept} is missing): a cut end cannot be seen"
+    print(f"{verdict.records} records, {len(verdict.breaks)} faults, checked {against}", file=sys.stderr)
+    return 1 if verdict.breaks else 0
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from node.trace import trace
+    from qms.trace import walk
+
+    config = _config(options)
+    configure_logs(config.node.log_format, "warning")
+    found = trace(config, options.result)
+    if found is None:
+        print("overread: this node made no such result", file=sys.stderr)
+        return _USAGE_ERROR
+    links = [*found.links, *walk(options.record, found.release)]
+    broken = [link.name for link in links if link.broken]
+    if options.json:
+        print(json.dumps({"result": options.result, "links": [vars(link) for link in links]}, indent=2))
+    else:
+        for link in links:
+            print(f"{link.name:<10} {'BROKEN: ' + link.broken if link.broken else 'OK'}")
+            print("".join(f"{'':<10}   {line}\n" for line in link.lines), end="")
+        print(f"{len(links)} links, broken: {', '.join(broken) or 'none'}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _pccp_evaluate(options: argparse.Namespace) -> int:
+    from qms.pccp import main as evaluate
+
+    return evaluate(options)
 
 
 def _measure(options: argparse.Namespace) -> int:

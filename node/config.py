@@ -7,12 +7,14 @@ a test holds the two equal.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -29,6 +31,13 @@ class ConfigError(ValueError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class NodeSettings(_Section):
@@ -50,6 +59,13 @@ class NodeSettings(_Section):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that is logged: debug, info, warning or error."
     )
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _a_folder_of_its_own(cls, value: Any) -> Any:
+        if str(value).strip() in {"", "."}:  # it would become the settings' own folder, closed to everybody else
+            raise ValueError("name a folder of its own")
+        return value
 
 
 class ReceiveSettings(_Section):
@@ -91,6 +107,17 @@ class InferenceSettings(_Section):
         300.0, description="Seconds without progress after which the inference process is killed and restarted."
     )
     hard_limit_seconds: PositiveSeconds = Field(3600.0, description="Longest time one study may take to infer.")
+    profile: Literal["development", "release"] = Field(
+        "development",
+        description="release: refuses to start unless the model's weights and settings were accepted under the change "
+        "plan. development: says in the log that they were not.",
+    )
+    acceptance_file: Path | None = Field(
+        None, description="The acceptance of the model, as `overread pccp evaluate` wrote it."
+    )
+    trusted_keys: tuple[str, ...] = Field(
+        (), description="Public keys (base64) of those who may accept a model; empty: nobody."
+    )
 
 
 class WorkflowSettings(_Section):
@@ -99,6 +126,40 @@ class WorkflowSettings(_Section):
     parallel_studies: int = Field(
         2, ge=1, le=64, description="Studies at work at once (inference itself runs one at a time)."
     )
+
+
+class AuditSettings(_Section):
+    """``[audit]``: the log of what was done, and where it is sent on to."""
+
+    head_file: Path | None = Field(
+        None,
+        description="File that number and hash of the last audit record are written to; default: audit-head.json in "
+        "data_dir. On a disk that who can write data_dir cannot write, it shows that the log was cut.",
+    )
+    syslog: str | None = Field(
+        None,
+        pattern=r"^(tls|tcp|udp)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$",
+        description="Collector of ATNA audit messages: tls://HOST:PORT, or on this machine tcp://127.0.0.1:PORT or "
+        "udp://127.0.0.1:PORT. Messages hold patient numbers.",
+    )
+    syslog_ca_file: Path | None = Field(
+        None, description="PEM file of who vouches for the collector; default: whom the system trusts."
+    )
+    syslog_client_file: Path | None = Field(
+        None, description="PEM file with certificate and key of this node, if the collector asks for them."
+    )
+
+    @field_validator("syslog")
+    @classmethod
+    def _in_clear_only_at_home(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        address = urlsplit(value)
+        if not 0 < int(value.rpartition(":")[2]) < 1 << 16:  # before urlsplit looks, whose own words are others
+            raise ValueError("the port is 1 to 65535")
+        if address.scheme != "tls" and not _is_loopback(address.hostname or ""):
+            raise ValueError("patient numbers must not cross a network in clear: use tls://")
+        return value
 
 
 class DestinationSettings(_Section):
@@ -113,12 +174,16 @@ class DestinationSettings(_Section):
     timeout_seconds: PositiveSeconds = Field(30.0, description="Seconds to wait for its answers.")
 
 
+_LISTS = {("receive", "allowed_calling_ae"), ("inference", "trusted_keys")}
+"""Settings of several values; in an environment variable they are separated by commas."""
+
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "node": NodeSettings,
     "receive": ReceiveSettings,
     "gather": GatherSettings,
     "inference": InferenceSettings,
     "workflow": WorkflowSettings,
+    "audit": AuditSettings,
     "destination": DestinationSettings,
 }
 
@@ -131,15 +196,8 @@ class Config(_Section):
     gather: GatherSettings = GatherSettings()
     inference: InferenceSettings = InferenceSettings()
     workflow: WorkflowSettings = WorkflowSettings()
+    audit: AuditSettings = AuditSettings()
     destination: tuple[DestinationSettings, ...] = ()
-
-    @field_validator("destination")
-    @classmethod
-    def _unique_names(cls, value: tuple[DestinationSettings, ...]) -> tuple[DestinationSettings, ...]:
-        names = [destination.name for destination in value]
-        if len(names) != len(set(names)):
-            raise ValueError("two destinations have the same name")
-        return value
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
@@ -173,7 +231,18 @@ def load_config(path: Path | None, environment: Mapping[str, str] | None = None)
     except ValidationError as error:
         faults = "\n".join(_explain(fault, path, text, variables) for fault in error.errors())
         raise ConfigError(faults) from error
+    for fault in _repeated_names(config):
+        raise ConfigError(_explain(fault, path, text, variables))
     return _anchor(config, path.parent.absolute() if path else Path.cwd())
+
+
+def _repeated_names(config: Config) -> Iterator[dict[str, Any]]:
+    """Yield a fault, as pydantic words them, for each destination whose name an earlier one has."""
+    names = [destination.name for destination in config.destination]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            message = "an earlier destination has this name"
+            yield {"loc": ("destination", number, "name"), "type": "value_error", "msg": message, "input": name}
 
 
 def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[tuple[str, ...], str]:
@@ -186,7 +255,7 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[tup
         target = values.setdefault(section, {})
         if not isinstance(target, dict):
             raise ConfigError(f"environment variable {variable}: [[{section}]] can only be set in the file")
-        many = section == "receive" and setting == "allowed_calling_ae"
+        many = (section, setting) in _LISTS
         target[setting] = [part.strip() for part in value.split(",") if part.strip()] if many else value
         used[section, setting] = variable
     return used
@@ -198,9 +267,9 @@ def _anchor(config: Config, folder: Path) -> Config:
         update={"data_dir": folder / config.node.data_dir, "key_file": folder / config.node.key_file}
     )
     update: dict[str, Any] = {"node": node}
-    if config.inference.weights_dir is not None:
-        weights = folder / config.inference.weights_dir
-        update["inference"] = config.inference.model_copy(update={"weights_dir": weights})
+    for name, section in (("inference", config.inference), ("audit", config.audit)):
+        files = {setting: folder / path for setting, path in section if isinstance(path, Path)}
+        update[name] = section.model_copy(update=files)
     return config.model_copy(update=update)
 
 

@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,11 @@ import structlog
 from dbos import DBOS
 from sqlalchemy.exc import DatabaseError
 
-from models.manifest import load
+from models.acceptance import NotAcceptedError, check_accepted
+from models.manifest import Manifest, load
 from models.weights import default_directory
+from node.audit import Release, Trail
+from node.auditing import Auditing, open_log
 from node.config import Config, ConfigError
 from node.durable import dbos_config
 from node.identity import Pseudonymiser, Vault, load_keys
@@ -89,7 +93,7 @@ def serve(config: Config, stopping: threading.Event | None = None) -> None:
     Raises
     ------
     AlreadyRunningError, node.identity.KeyUnusableError, models.manifest.ManifestError,
-    models.weights.WeightsError, node.inference.EngineUnavailableError, OSError
+    models.weights.WeightsError, models.acceptance.NotAcceptedError, node.inference.EngineUnavailableError, OSError
         If the node cannot start; the text says what to do.
     """
     stopping = stopping or threading.Event()
@@ -99,10 +103,13 @@ def serve(config: Config, stopping: threading.Event | None = None) -> None:
     make_directory(config.node.data_dir)
     config.node.data_dir.chmod(0o700)  # names of patients lie in it
     with _sole_user(config.node.data_dir), contextlib.ExitStack() as stack:
+        _check_port(config)
         rooms = _build(config, stack)
         receivers = ReceiverProcesses(_receiver_settings(config), config.receive.processes)
         stack.callback(receivers.stop)
         workflow = Workflow(rooms)
+        auditing = Auditing(config, rooms.audit, vault=rooms.vault, ledger=rooms.ledger, store=rooms.store)
+        auditing.start()
         _launch(config, workflow)
         registrar = Registrar(rooms, workflow, config.gather.quiet_seconds)
         registrar.start()
@@ -112,9 +119,17 @@ def serve(config: Config, stopping: threading.Event | None = None) -> None:
         receivers.stop()
         registrar.stop()
         DBOS.destroy(workflow_completion_timeout_sec=_FINISH_S)
+        auditing.stop()
         # What is still at work is left as a crash would leave it, and goes on at the next start. Its rooms stay open:
         # a step that saw them close would be recorded as failed.
         stack.pop_all()
+
+
+def _check_port(config: Config) -> None:
+    """Fail now and not after the networks are loaded if another program listens there."""
+    family = socket.AF_INET6 if ":" in config.receive.host else socket.AF_INET
+    with socket.create_server((config.receive.host, config.receive.port), family=family):
+        pass
 
 
 def _build(config: Config, stack: contextlib.ExitStack) -> Rooms:
@@ -122,6 +137,7 @@ def _build(config: Config, stack: contextlib.ExitStack) -> Rooms:
     data = config.node.data_dir
     keys = load_keys(config.node.key_file, os.environ)
     model = load(config.inference.model)
+    _check_acceptance(config, model)
     service = InferenceService(
         store_root=data / "store",
         weights_dir=config.inference.weights_dir or default_directory(),
@@ -141,6 +157,7 @@ def _build(config: Config, stack: contextlib.ExitStack) -> Rooms:
         outbox=Store(data / "outbox"),
         vault=Vault(data / "vault.sqlite", keys),
         ledger=ledger,
+        audit=Trail(open_log(config), Release.installed()),
         inference=service,
         smallest_lesion_ml=model.smallest_lesion_ml,
         equipment=Equipment(
@@ -151,6 +168,16 @@ def _build(config: Config, stack: contextlib.ExitStack) -> Rooms:
         ),
         destinations=_destinations(config),
     )
+
+
+def _check_acceptance(config: Config, model: Manifest) -> None:
+    """Load only weights that were accepted under the change plan; in development, say that they were not."""
+    try:
+        check_accepted(model, config.inference.acceptance_file, config.inference.trusted_keys)
+    except NotAcceptedError as error:
+        if config.inference.profile == "release":
+            raise
+        _log.warning("node.model-not-accepted", model=model.name, version=model.version, reason=str(error))
 
 
 def _launch(config: Config, workflow: Workflow) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSConfiguredInstance, SetEnqueueOptions, SetWorkflowID, error
 
+from node.audit import JobTrail, Trail
 from node.deliver import Outcome, next_delay_s
 from node.deliver import deliver as deliver_once
 from node.dicom.datasets import PseudonymousDataset, RealDataset
@@ -76,8 +77,8 @@ class Rooms:
 
     Attributes
     ----------
-    inbox, store, outbox, vault, ledger
-        What came; pseudonymous artefacts; what goes out; the way back; what happened.
+    inbox, store, outbox, vault, ledger, audit
+        What came; pseudonymous artefacts; what goes out; the way back; what happened, to look up and to prove.
     inference
         The resident process.
     smallest_lesion_ml
@@ -93,6 +94,7 @@ class Rooms:
     outbox: Store
     vault: Vault
     ledger: Ledger
+    audit: Trail
     inference: InferenceService
     smallest_lesion_ml: float
     equipment: Equipment
@@ -128,7 +130,7 @@ class Workflow(DBOSConfiguredInstance):
         with self._named_ending(study):
             objects = self.report(study, reading_uid)
             self.check(study, reading_uid, objects)
-            restored = self.restore(study, objects)
+            restored = self.restore(study, reading_uid, objects)
             self.check_restored(study, reading_uid, objects, restored)
             self.owe(study, reading_uid, restored)
             for name in self.rooms.destinations:
@@ -182,10 +184,9 @@ class Workflow(DBOSConfiguredInstance):
     def identify(self, study: str, chosen: str) -> Keys:
         """Replace the identity by pseudonyms; the vault knows the way back before anybody sees them."""
         headers = pseudonymise_study(self._headers(chosen), self.rooms.vault)
-        return {
-            "headers": self.rooms.store.put(pack(header.dataset for header in headers)),
-            "patient": str(headers[0].dataset.PatientID),
-        }
+        patient = str(headers[0].dataset.PatientID)
+        self._audit(study).identified(patient, len(headers), self.rooms.vault.key_id)
+        return {"headers": self.rooms.store.put(pack(header.dataset for header in headers)), "patient": patient}
 
     @step_retried_on(WorkerLostError)
     def infer(self, study: str, volume: str) -> str:
@@ -228,6 +229,7 @@ class Workflow(DBOSConfiguredInstance):
         )
         key = rooms.store.put(reading.model_dump_json().encode())
         rooms.ledger.add_reading(reading.reading_uid, reading.patient, study, key, gathered["chosen"])
+        self._audit(study).reading_made(reading)
 
     # ---- the steps of follow
 
@@ -240,7 +242,9 @@ class Workflow(DBOSConfiguredInstance):
         sources = self._sources(reading.headers_key)
         seg = make_seg(reading, liver, lesions, sources, equipment=rooms.equipment, made_at=made_at)
         sr = make_sr(reading, seg, sources, liver=liver, lesions=lesions, equipment=rooms.equipment, made_at=made_at)
-        return {"SEG": rooms.store.put(to_file(seg.dataset)), "SR": rooms.store.put(to_file(sr.dataset))}
+        objects = {"SEG": rooms.store.put(to_file(seg.dataset)), "SR": rooms.store.put(to_file(sr.dataset))}
+        self._audit(study).made(reading_uid, objects, rooms.store)
+        return objects
 
     @step
     def check(self, study: str, reading_uid: str, objects: Keys) -> None:
@@ -254,15 +258,18 @@ class Workflow(DBOSConfiguredInstance):
             liver=self._labels(reading.labels_key),
             lesions=self._labels(reading.lesions_key),
         )
+        self._audit(study).checked(reading_uid, objects, self.rooms.store, stage="content")
 
     @step
-    def restore(self, study: str, objects: Keys) -> Keys:
+    def restore(self, study: str, reading_uid: str, objects: Keys) -> Keys:
         """Put the patient's real identity and the real references back."""
         vault, outbox = self.rooms.vault, self.rooms.outbox
         seg, sr = self._object(objects["SEG"]), self._object(objects["SR"])
         real_seg = restore(seg, vault, job_study_uid=study)
         real_sr = restore(sr, vault, job_study_uid=study, companions=[seg])
-        return {"SEG": outbox.put(to_file(real_seg.dataset)), "SR": outbox.put(to_file(real_sr.dataset))}
+        restored = {"SEG": outbox.put(to_file(real_seg.dataset)), "SR": outbox.put(to_file(real_sr.dataset))}
+        self._audit(study).reidentified(reading_uid, restored, outbox, why="delivery", vault_key=vault.key_id)
+        return restored
 
     @step
     def check_restored(self, study: str, reading_uid: str, objects: Keys, restored: Keys) -> None:
@@ -284,11 +291,13 @@ class Workflow(DBOSConfiguredInstance):
                 liver=self._labels(reading.labels_key),
                 lesions=self._labels(reading.lesions_key),
             )
+        self._audit(study).checked(reading_uid, restored, rooms.outbox, stage="bytes")
 
     @step
     def owe(self, study: str, reading_uid: str, restored: Keys) -> None:
         """Record what is owed to whom."""
         self.rooms.ledger.owe(reading_uid, study, restored, self.rooms.destinations)
+        self._audit(study).owed(reading_uid, restored, self.rooms.outbox, self.rooms.destinations)
         self._sum_up(study, reading_uid)
 
     # ---- the step of deliver
@@ -301,6 +310,8 @@ class Workflow(DBOSConfiguredInstance):
         paths = [rooms.outbox.path(key) for key in owed.values()]
         delivery = deliver_once(paths, rooms.destinations[destination])
         for kind, result in zip(owed, delivery.objects, strict=True):
+            answer = {"outcome": result.outcome, "destination": destination, "code": result.code}
+            self._audit(study).answered(reading_uid, {kind: owed[kind]}, rooms.outbox, **answer)
             rooms.ledger.attempted(reading_uid, destination, kind, _RESULT_STATES[result.outcome], result.text)
         self._sum_up(study, reading_uid)
         return not delivery.to_retry
@@ -317,6 +328,7 @@ class Workflow(DBOSConfiguredInstance):
             study = status.input["args"][0] if status.input else ""
             note = Note(reason=Reason.INTERNAL_ERROR, text="the node ended too often while it worked on this study")
             self.rooms.ledger.advance(study, StudyState.FAILED, note)
+            self._audit(study).ended(StudyState.FAILED, note.reason)
 
     @contextmanager
     def _named_ending(self, study: str) -> Iterator[None]:
@@ -338,6 +350,7 @@ class Workflow(DBOSConfiguredInstance):
         """Record an ending that is no delivery."""
         _log.warning("study.ended", study=study, state=state, reason=reason)
         self.rooms.ledger.advance(study, StudyState(state), Note(reason=Reason(reason), text=text))
+        self._audit(study).ended(state, Reason(reason))
 
     def _sum_up(self, study: str, reading_uid: str) -> None:
         """Record the study's state as its results say it."""
@@ -349,6 +362,9 @@ class Workflow(DBOSConfiguredInstance):
         else:
             text = "a destination did not take a result as it is; its answer stands beside the result"
             self.rooms.ledger.advance(study, StudyState.QUARANTINED, Note(reason=Reason.DESTINATION_REFUSED, text=text))
+
+    def _audit(self, study: str) -> JobTrail:
+        return self.rooms.audit.of(DBOS.workflow_id, study)
 
     # ---- keys to values
 

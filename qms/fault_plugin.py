@@ -7,6 +7,7 @@ because the fault could not be applied. The latter ends with `EXIT_NOT_APPLIED` 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from qms.faults import Fault, FaultModelError, load_faults
+from qms.faults import EXIT_NOT_APPLIED, Fault, FaultModelError, load_faults
 
-EXIT_NOT_APPLIED = 70
-"""Exit status of a session whose fault could not be applied (EX_SOFTWARE of sysexits.h; pytest uses 0 to 5)."""
+_LONGEST_LINE = 160
+_PATH = re.compile(r"(?<![\w.])(?:/[\w.@+~-]+)+/?")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -110,7 +111,8 @@ def _do_not_shrink() -> None:
 
 
 def _first_line(caught: pytest.ExceptionInfo[BaseException] | None) -> str:
+    """Return the kind of an error with the first words of its text, without the paths of this machine."""
     if caught is None:
         return ""
-    lines = caught.exconly().strip().splitlines()
-    return lines[0][:300] if lines else caught.typename
+    text = next((line.strip() for line in str(caught.value).splitlines() if line.strip()), "")
+    return f"{caught.typename}: {_PATH.sub('..', text)}"[:_LONGEST_LINE]

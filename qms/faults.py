@@ -13,9 +13,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
+if TYPE_CHECKING:
+    import pytest  # the gate imports this module too, where there is no pytest
+
+EXIT_NOT_APPLIED = 70
+"""Exit status of a session whose fault could not be applied (EX_SOFTWARE of sysexits.h; pytest uses 0 to 5)."""
 
 
 class FaultModelError(Exception):

@@ -89,7 +89,15 @@ class SafetyClass(StrEnum):
 
 
 class Requirement(Item):
-    """A software requirement, testable, with the units that it lives in (IEC 62304:2006+A1 5.2)."""
+    """A software requirement, testable (IEC 62304:2006+A1 5.2).
+
+    Attributes
+    ----------
+    units
+        The modules in whose functions it is realised.
+    artefacts
+        Files that realise it where no module does: an image's recipe, a manual.
+    """
 
     id: RequirementId
     title: Text
@@ -100,6 +108,7 @@ class Requirement(Item):
     safety_class: SafetyClass = SafetyClass.C
     user_requirements: tuple[UserRequirementId, ...] = Field(min_length=1)
     units: tuple[ModuleName, ...] = ()
+    artefacts: tuple[Text, ...] = ()
     status: Status = Status.ACTIVE
 
 

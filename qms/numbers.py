@@ -15,7 +15,7 @@ from pathlib import Path
 from qms.evidence import Measured
 from qms.findings import Finding
 
-CLAIMS = ("README.md", "docs/*.md", "models/*/card.md", "qms/narrative/*.md")
+CLAIMS = ("README.md", "docs/*.md", "models/*/card.md", "qms/narrative/**/*.md")
 """The documents that claim something, as patterns below the project's folder."""
 
 _BOUND = re.compile(r"([-+]?\d+(?:\.\d+)?)(?:\s*(?:%|[a-z]+))?\s*<!--\s*=([a-z0-9-]+)\s*-->")

@@ -60,8 +60,12 @@ def _verifies(test: str, mark: pytest.Mark) -> list[dict[str, str]]:
     return [{"item": str(item), "level": str(level), "technique": str(technique)} for item in mark.args]
 
 
+Measure = Callable[[str, float, str], None]
+"""Records a number for documents to cite: its name, value and unit."""
+
+
 @pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Callable[[str, float, str], None]:
+def measured(request: pytest.FixtureRequest) -> Measure:
     """Return a function that records a number for documents to cite: its name, value and unit ("1" for a ratio)."""
     witness: Witness | None = request.config.pluginmanager.get_plugin(_WITNESS)
 

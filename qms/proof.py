@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel, ConfigDict
 
 from qms.evidence import EVIDENCE, Evidence, canonical, public_key_of, read_all, signing_key
-from qms.fault_plugin import EXIT_NOT_APPLIED
+from qms.faults import EXIT_NOT_APPLIED
 from qms.items import Requirement, Risk, Status, VerificationLevel
 from qms.load import Records, load
 from qms.sources import sha256

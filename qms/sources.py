@@ -15,6 +15,19 @@ from pathlib import Path
 ROOMS = ("node", "models", "validation", "qms")
 """The packages of the product."""
 TESTS = "tests"
+ARTEFACTS = (
+    "Makefile",
+    "pyproject.toml",
+    "*.md",
+    ".ci/run",
+    "docker/*",
+    "docs/**/*.md",
+    "models/*/*.toml",
+    "models/*/*.md",
+    "qms/narrative/**/*.md",
+    "requirements/*",
+)
+"""What else realises requirements, as patterns."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -82,8 +95,9 @@ def sha256(path: Path) -> str:
 
 
 def sources(root: Path) -> dict[str, str]:
-    """Return the SHA-256 of every Python file of product and tests, by its path below `root`."""
-    return {path.relative_to(root).as_posix(): sha256(path) for path in _python_files(root, (*ROOMS, TESTS))}
+    """Return the SHA-256 of every Python file of product and tests and of each artefact, by its path below `root`."""
+    files = [*_python_files(root, (*ROOMS, TESTS)), *(path for found in ARTEFACTS for path in root.glob(found))]
+    return {path.relative_to(root).as_posix(): sha256(path) for path in sorted(set(files)) if path.is_file()}
 
 
 def units(root: Path) -> dict[str, Unit]:
@@ -119,8 +133,14 @@ def function_lines(tree: ast.Module) -> Iterator[int]:
             continue
         body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
         for statement in body:
-            if not isinstance(statement, (*_DEFINITIONS, ast.Pass)):
+            if not isinstance(statement, (*_DEFINITIONS, ast.Pass)) and not _is_ellipsis(statement):
                 yield from range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+
+
+def _is_ellipsis(statement: ast.stmt) -> bool:
+    """Tell the body of a protocol's method, which nobody runs."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and value.value is Ellipsis
 
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -72,6 +72,11 @@ class Vault:
         with self._transaction() as database:
             self._prepare(database)
 
+    @property
+    def key_id(self) -> str:
+        """Which key seals this vault: the version of its format, and a fingerprint that tells nothing of the key."""
+        return f"{_VERSION}-{self._index('key', '')[:8].hex()}"
+
     def keep(self, record: StudyRecord) -> None:
         """Keep a study's record durably, joined with what is kept of the study already. Repeating it changes nothing.
 

@@ -320,6 +320,12 @@ class Ledger:
             rows = connection.scalars(select(results.c.state).where(results.c.reading_uid == reading_uid))
             return [ResultState(state) for state in rows]
 
+    def results(self) -> list[tuple[str, str, str, str]]:
+        """Return kind, reading, study and outbox key of every result that was made, once each."""
+        statement = select(results.c.kind, results.c.reading_uid, results.c.study, results.c.key).distinct()
+        with self._engine.connect() as connection:
+            return [(row.kind, row.reading_uid, row.study, row.key) for row in connection.execute(statement)]
+
     # ---- what people ask
 
     def status(self, study: str) -> StudyStatus | None:

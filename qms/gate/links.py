@@ -55,13 +55,15 @@ def find_links(
         The code as it stands: units by name, SHA-256 by path.
     """
     links: dict[str, Links] = defaultdict(Links)
-    wanted = {requirement.id: frozenset(requirement.units) for requirement in requirements}
+    found = {requirement.id: requirement for requirement in requirements}
+    wanted = {identifier: frozenset(requirement.units) for identifier, requirement in found.items()}
     for run in evidence:
         stale = _Staleness(run, units, sources)
         for test in run.tests:
             for item in {mark.item for mark in test.verifies} & wanted.keys():
                 executed = run.units_of(test) & wanted[item]
-                reason = _why_not(test, executed) or stale.reason(test)
+                reason = _why_not(test, executed, wanted[item]) or stale.reason(test)
+                reason = reason or stale.reason_of(found[item].artefacts)
                 if reason:
                     links[item].rejected[test.id] = reason
                 else:
@@ -69,12 +71,12 @@ def find_links(
     return {identifier: links[identifier] for identifier in wanted}
 
 
-def _why_not(test: TestRecord, executed: frozenset[str]) -> str:
+def _why_not(test: TestRecord, executed: frozenset[str], wanted: frozenset[str]) -> str:
     if test.outcome != "passed":
         return f"it was {test.outcome}"
     if test.hollow:
         return f"it {test.hollow}"
-    return "" if executed else "it executes no unit of the requirement"
+    return "" if executed or not wanted else "it executes no unit of the requirement"
 
 
 class _Staleness:
@@ -87,6 +89,11 @@ class _Staleness:
         paths = {index: units[name].path if name in units else name for index, name in enumerate(run.units)}
         self._units = {index: path for index, path in paths.items() if path in self._changed or path not in sources}
         self.reason = lru_cache(maxsize=None)(self._reason)
+
+    def reason_of(self, artefacts: Iterable[str]) -> str:
+        """Say which of a requirement's artefacts has changed; empty if none has."""
+        changed = [path for path in artefacts if path in self._changed]
+        return f"{changed[0]} has changed since the run" if changed else ""
 
     def _reason(self, test: TestRecord) -> str:
         for path in self._paths(test):

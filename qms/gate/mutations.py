@@ -113,6 +113,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         within("soup.yaml", "anomalies", text="to be determined"),
     ),
     Mutation(
+        "a placeholder in a document",
+        "placeholder",
+        "qms/narrative/plan.md",
+        append("qms/narrative/plan.md", "\nThe maker is TBD.\n"),
+    ),
+    Mutation(
         "a need that nothing realises", "unrealised-need", "URS-002", add_copy("user_requirements.yaml", id="URS-002")
     ),
     Mutation("a hazard without a risk", "unused-item", "HAZ-002", add_copy("hazards.yaml", id="HAZ-002")),
@@ -131,6 +137,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         write("node/more.py", _FUNCTION),
     ),
     Mutation("a requirement that lives nowhere", "no-unit", "SRS-001", fields(_SRS, units=[])),
+    Mutation(
+        "a requirement realised by a file that is gone",
+        "missing-artefact",
+        "SRS-001",
+        fields(_SRS, artefacts=["docker/gone"]),
+    ),
     # verification
     Mutation(
         "a test that verifies nothing", "orphan-test", "tests/test_thing.py::test_other", append(_TEST_FILE, _UNMARKED)
@@ -153,6 +165,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("its test executes other code", "untested-requirement", "SRS-001", seal_test(units=())),
     Mutation("the unit changed after the run", "stale-evidence", "SRS-001", edit("node/thing.py", "a + b", "b + a")),
     Mutation("the test changed after the run", "stale-evidence", "SRS-001", edit(_TEST_FILE, "== 3", "> 2")),
+    Mutation(
+        "an artefact changed after the run",
+        "stale-evidence",
+        "SRS-001",
+        both(fields(_SRS, artefacts=["README.md"]), write("README.md", "# other")),
+    ),
     Mutation("a helper of the tests came after the run", "stale-evidence", "SRS-001", write("tests/conftest.py", "")),
     Mutation(
         "a unit of it that no test executes",

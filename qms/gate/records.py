@@ -79,6 +79,12 @@ def placeholders(project: Project) -> Iterator[Finding]:
             found = PLACEHOLDER.search(text)
             if found:
                 yield Finding(item.id, "placeholder", f'says "{found[0]}"', project.place(item.id))
+    for path in sorted((project.root / "qms/narrative").rglob("*.md")):
+        shown = path.relative_to(project.root).as_posix()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            found = PLACEHOLDER.search(line)
+            if found:
+                yield Finding(shown, "placeholder", f'says "{found[0]}"', f"{shown}:{number}")
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -133,5 +139,9 @@ def units_without_requirement(project: Project) -> Iterator[Finding]:
 def requirements_without_unit(project: Project) -> Iterator[Finding]:
     """Find active requirements that live nowhere."""
     for requirement in project.active:
-        if not requirement.units:
-            yield Finding(requirement.id, "no-unit", "it names no unit that realises it", project.place(requirement.id))
+        place = project.place(requirement.id)
+        if not requirement.units and not requirement.artefacts:
+            yield Finding(requirement.id, "no-unit", "it names no unit or artefact that realises it", place)
+        for artefact in requirement.artefacts:
+            if artefact not in project.sources:
+                yield Finding(requirement.id, "missing-artefact", f"{artefact} is not there, or is no artefact", place)

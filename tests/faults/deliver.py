@@ -31,6 +31,7 @@ def comment_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     original = sending._judge
 
     def quoting(path: Path, answer: Any) -> sending.ObjectDelivery:
-        return original(path, answer).model_copy(update={"text": answer.comment})
+        judged = original(path, answer)
+        return judged.model_copy(update={"text": f"{answer.comment} {judged.text}"})
 
     monkeypatch.setattr(sending, "_judge", quoting)

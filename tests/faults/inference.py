@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -42,12 +40,15 @@ def silent_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(engines._OPENERS, engines.EngineKind.CUDA, engines._onnxruntime)  # type: ignore[arg-type]  # a dict
 
 
-@switches_off("SRS-073", "the inference process gets every variable of the node, its key too")
-def whole_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    def everything(environment: Any) -> dict[str, str]:
-        return {**environment, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+@switches_off("SRS-073", "the inference process gets the node's master key with its environment")
+def key_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = process.worker_environment
+    name = "OVERREAD_MASTER_KEY"
 
-    replace_everywhere(monkeypatch, process.worker_environment, everything)
+    def with_key(environment: Mapping[str, str]) -> dict[str, str]:
+        return {**original(environment), **({name: environment[name]} if name in environment else {})}
+
+    replace_everywhere(monkeypatch, original, with_key)
 
 
 @switches_off("SRS-074", "an inference process that hangs or dies is kept")

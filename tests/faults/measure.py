@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from node.dicom.geometry import Geometry
 from node.measure import components, diameters, lesions, plausibility
 from qms.faults import always, replace_everywhere, switches_off
 
@@ -39,6 +38,6 @@ def pixels_for_mm(monkeypatch: pytest.MonkeyPatch) -> None:
     replace_everywhere(monkeypatch, original, lambda mask, _: original(mask, (1.0, 1.0, 1.0)))
 
 
-@switches_off("SRS-087", "every voxel counts as a cubic millimetre")
-def unit_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Geometry, "voxel_volume_ml", property(always(0.001)))
+@switches_off("SRS-087", "attenuation is stated without having been measured")
+def no_attenuation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lesions, "_mean_and_sd", always((0.0, 0.0)))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.interface import Float, Segmentation
 from models.manifest import load
 from models.weights import trained_files, verify
+from qms.plugin import Measure
 from tests.conftest import StudyFinder
 from tests.models import keras_reference
 
@@ -80,15 +81,21 @@ def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 
 @pytest.mark.verifies("SRS-065", level="integration", technique="real-data")
-def test_the_liver_is_drawn_as_promised(case: Case) -> None:
+def test_the_liver_is_drawn_as_promised(case: Case, measured: Measure) -> None:
     drawn, true = case.result.labels > 0, case.truth > 0
+    measured("liver-dice-ircadb01", _dice(drawn, true), "1")
+    measured("liver-volume-ircadb01", drawn.sum() * case.voxel_ml, "ml")
+    measured("liver-volume-error-ircadb01", 100 * (drawn.sum() / true.sum() - 1), "%")
     assert _dice(drawn, true) >= 0.965
     assert drawn.sum() * case.voxel_ml == pytest.approx(true.sum() * case.voxel_ml, rel=0.02)
 
 
 @pytest.mark.verifies("SRS-065", level="integration", technique="real-data")
-def test_its_lesions_are_drawn_as_promised(case: Case) -> None:
+def test_its_lesions_are_drawn_as_promised(case: Case, measured: Measure) -> None:
     drawn, true = case.result.labels == 2, case.truth == 2
+    measured("lesion-dice-ircadb01", _dice(drawn, true), "1")
+    measured("lesion-volume-ircadb01", drawn.sum() * case.voxel_ml, "ml")
+    measured("true-lesion-volume-ircadb01", true.sum() * case.voxel_ml, "ml")
     assert _dice(drawn, true) >= 0.87
     assert drawn.sum() * case.voxel_ml == pytest.approx(92.8, rel=0.02)
 

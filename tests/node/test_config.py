@@ -81,7 +81,16 @@ def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.verifies("SRS-140", level="unit", technique="bad-input")
 def test_two_destinations_of_one_name_are_refused(tmp_path: Path) -> None:
     one = '[[destination]]\nname = "a"\nae_title = "P"\nhost = "h"\nport = 104\n'
-    assert "same name" in fault(tmp_path, one + one)
+    two = one.replace('"a"', '"b"')
+    assert "line 12: [[destination]] name = 'a': an earlier destination has this name" in fault(
+        tmp_path, one + two + one
+    )
+
+
+@pytest.mark.verifies("SRS-140", level="unit", technique="boundary")
+@pytest.mark.parametrize("folder", ["", " ", "."])
+def test_the_node_needs_a_folder_of_its_own(tmp_path: Path, folder: str) -> None:
+    assert "line 2: [node] data_dir" in fault(tmp_path, f'[node]\ndata_dir = "{folder}"\n')
 
 
 @pytest.mark.verifies("SRS-141", level="unit", technique="example")

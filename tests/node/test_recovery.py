@@ -43,9 +43,12 @@ def test_a_killed_node_goes_on_and_the_result_arrives_once(
 ) -> None:
     study = pydicom.dcmread(images[0], stop_before_pixels=True).StudyInstanceUID
     dying = site.start(die_at=moment)
-    site.wait_ready(dying)
-    site.send(images)
-    assert dying.wait(120) == -9, site.log.read_text()[-2000:]
+    try:
+        site.wait_ready(dying)
+        site.send(images)
+        assert dying.wait(120) == -9, site.log.read_text()[-2000:]
+    finally:
+        dying.kill()
     with running(site):
         status = site.wait_for(study, "delivered", "refused", "quarantined", "failed")
     assert status.state == "delivered", status.as_text()

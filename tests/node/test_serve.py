@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from node.config import Config, NodeSettings
+from node.config import Config, NodeSettings, ReceiveSettings
 from node.dicom.reasons import Note, Reason
 from node.durable import dbos_config
 from node.ledger import Ledger, ResultState, StudyState
-from node.serve import AlreadyRunningError, _sole_user
+from node.serve import AlreadyRunningError, _sole_user, serve
 
 STUDY = "2.25.1"
 
@@ -25,6 +26,16 @@ def test_a_second_node_on_the_same_data_is_refused_until_the_first_ends(tmp_path
             pass
     with _sole_user(tmp_path):
         pass
+
+
+@pytest.mark.verifies("SRS-138", level="integration", technique="bad-input")
+def test_a_port_in_use_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        receive = ReceiveSettings(port=other.getsockname()[1])
+        config = Config(node=NodeSettings(data_dir=tmp_path, key_file=tmp_path / "no.key"), receive=receive)
+
+        with pytest.raises(OSError, match="in use"):  # and not that there is no key
+            serve(config)
 
 
 @pytest.mark.verifies("SRS-121", level="unit", technique="consistency")

@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import pytest
 from dbos import error
 
+from node.audit import AuditLog, Record, Release, Trail
 from node.dicom.reasons import Reason, Refused
+from node.dicom.uids import derive_uid
 from node.ledger import Ledger, StudyState
 from node.workflow import Workflow
 
-STUDY = "2.25.1"
+STUDY = str(derive_uid("test", "study"))
 
 
 @pytest.fixture
@@ -25,10 +27,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def workflow(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Workflow:
-    """A workflow over the one room that an ending needs, outside of DBOS."""
+def workflow(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    """A workflow over the two rooms that an ending needs, outside of DBOS."""
     monkeypatch.setattr(Workflow, "__init__", lambda self, rooms: setattr(self, "rooms", rooms))
-    return Workflow(SimpleNamespace(ledger=ledger))  # type: ignore[arg-type]  # the ledger alone is asked
+    audit = Trail(AuditLog(tmp_path / "audit", tmp_path / "head.json"), Release.installed())
+    rooms = SimpleNamespace(ledger=ledger, audit=audit)
+    return Workflow(rooms)  # type: ignore[arg-type]  # no other room is asked
 
 
 @pytest.mark.verifies("SRS-120", level="unit", technique="fault-injection")
@@ -52,6 +56,8 @@ def test_whatever_is_raised_the_study_ends_in_a_named_state(
     assert (status.state, status.reason) == (state, reason)
     assert status.text
     assert "PHANTOM" not in status.text, "an error's own text may hold an identity"
+    record = Record.parse(workflow.rooms.audit.log.path.read_bytes().rstrip())
+    assert (record.event, record.facts["reason"]) == (f"study-{state.value}", reason)
 
 
 @pytest.mark.verifies("SRS-120", level="unit", technique="boundary")

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cc3d
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK
 
 from node.net import Destination, send
+from qms.plugin import Measure
 from tests.node.running import Site, make_site, running, wait_until
 from tests.system.orthanc import Orthanc, orthanc
 
@@ -82,7 +84,7 @@ def test_dciodvfy_accepts_both(pacs: Orthanc, tmp_path: Path) -> None:
 
 
 @pytest.mark.verifies("SRS-062", "SRS-065", "SRS-090", level="system", technique="real-data")
-def test_the_outlines_are_the_liver_and_its_lesions(pacs: Orthanc, source: Path) -> None:
+def test_the_outlines_are_the_liver_and_its_lesions(pacs: Orthanc, source: Path, measured: Measure) -> None:
     """Accuracy as it arrives in the PACS. The case may be among the networks' training data."""
     truth = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(source / "labels.nii.gz"))
     seg = pydicom.dcmread(io.BytesIO(result(pacs, "SEG")))
@@ -93,6 +95,13 @@ def test_the_outlines_are_the_liver_and_its_lesions(pacs: Orthanc, source: Path)
         source_image = groups.DerivationImageSequence[0].SourceImageSequence[0]
         target = liver if groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 1 else lesions
         target[order[source_image.ReferencedSOPInstanceUID]] |= pixels.astype(bool)
+    measured("pacs-liver-dice-ircadb01", dice(liver, truth > 0), "1")
+    measured("pacs-lesion-dice-ircadb01", dice(lesions, truth == 2), "1")
+    measured("pacs-liver-volume-error-ircadb01", 100 * (liver.sum() / (truth > 0).sum() - 1), "%")
+    pieces = cc3d.connected_components(truth == 2, connectivity=26)
+    found = len(set(np.unique(pieces[lesions])) - {0})
+    measured("pacs-lesions-found-ircadb01", found, "1")
+    assert found >= 5
     assert dice(liver, truth > 0) >= 0.95
     assert dice(lesions, truth == 2) >= 0.85
     assert abs(liver.sum() / (truth > 0).sum() - 1) <= 0.05

@@ -26,6 +26,7 @@ def test_confirmed_means_that_each_was_answered_with_success(tmp_path):
     assert delivery.to_retry == delivery.for_a_person == ()
 
 
+@pytest.mark.verifies("SRS-118", level="integration", technique="adversarial")
 @pytest.mark.verifies("SRS-110", "SRS-111", level="integration", technique="boundary")
 @pytest.mark.parametrize(
     ("status", "outcome", "code"),

@@ -192,6 +192,25 @@ def test_a_uid_that_is_too_long_ends_the_association_and_not_the_server(inbox):
     assert list(inbox.scan()) == []
 
 
+@pytest.mark.verifies("SRS-010", level="integration", technique="bad-input")
+def test_a_request_that_cannot_be_answered_ends_the_association_and_not_the_server(inbox):
+    with receiving(inbox) as receiver:
+        for _ in range(3):  # none of them may hold a thread: pynetdicom can block when a handler aborts
+            with associated(receiver) as association:
+                request = C_STORE_RQ()
+                valid = C_STORE()
+                valid.MessageID, valid.AffectedSOPClassUID, valid.AffectedSOPInstanceUID = 1, CTImageStorage, "1.2.3"
+                valid.DataSet = BytesIO(b"bytes")
+                request.primitive_to_message(valid)
+                del request.command_set.MessageID
+                del request.command_set.AffectedSOPInstanceUID
+                for data in request.encode_msg(1, 16382):
+                    association.dul.send_pdu(data)
+                assert eventually(lambda: association.is_aborted)
+        assert echo(destination(receiver)).succeeded
+    assert list(inbox.scan()) == []
+
+
 @pytest.mark.verifies("SRS-007", "SRS-008", level="integration", technique="bad-input")
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_garbage_is_kept_for_gather_to_judge(inbox):
