@@ -74,10 +74,11 @@ gate: $(VENV)/.installed-dev
 benchmark: install
 	$(BIN)/python -m validation.benchmarks.turnaround --study "$(STUDY)"
 
+# With their extras: else pip looks for the newest release of a package that another one wants with an extra, and stops.
 lock:
-	uv pip compile -q pyproject.toml requirements/build.in --extra cpu --universal --generate-hashes --python-version 3.11 --no-header -o requirements/cpu.lock
-	uv pip compile -q pyproject.toml requirements/build.in --extra gpu --universal --generate-hashes --python-version 3.11 --no-header -c requirements/cpu.lock -o requirements/gpu.lock
-	uv pip compile -q pyproject.toml requirements/build.in --extra cpu --extra dev --universal --generate-hashes --python-version 3.11 --no-header -c requirements/cpu.lock -o requirements/dev.lock
+	uv pip compile -q --no-strip-extras pyproject.toml requirements/build.in --extra cpu --universal --generate-hashes --python-version 3.11 --no-header -o requirements/cpu.lock
+	uv pip compile -q --no-strip-extras pyproject.toml requirements/build.in --extra gpu --universal --generate-hashes --python-version 3.11 --no-header -c requirements/cpu.lock -o requirements/gpu.lock
+	uv pip compile -q --no-strip-extras pyproject.toml requirements/build.in --extra cpu --extra dev --universal --generate-hashes --python-version 3.11 --no-header -c requirements/cpu.lock -o requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

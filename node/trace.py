@@ -92,17 +92,16 @@ def trace(config: Config, uid: str) -> Trace | None:
     """
     log = existing_log(config)
     data = config.node.data_dir
-    records = list(_records(log.path)) if log.path.exists() else []
-    about = [record for record in records if record.facts.get("result") == uid]
+    about = [record for record in _records(log.path) if record.facts.get("result") == uid]
     ledger = Ledger(data / "ledger.sqlite")
     try:
         found = _found_in_log(about) or _found_in_outbox(ledger, Store(data / "outbox"), uid)
         if found is None:
             return None
         kind, reading_uid, study = found
-        made = [r for r in records if r.event == Event.READING_MADE and r.facts["reading"] == reading_uid]
+        made = [r for r in _records(log.path) if r.event == Event.READING_MADE and r.facts["reading"] == reading_uid]
         release = made[-1].facts["sources"] if made else ""
-        starts = [r for r in records if r.event == Event.NODE_STARTED and r.facts["sources"] == release]
+        starts = [r for r in _records(log.path) if r.event == Event.NODE_STARTED and r.facts["sources"] == release]
         ground = _Ground(
             ledger=ledger,
             store=Store(data / "store"),
@@ -132,6 +131,8 @@ def trace(config: Config, uid: str) -> Trace | None:
 
 def _records(path: Path) -> Iterator[Record]:
     """Yield the records that can be read; what cannot is named by the link to the audit log."""
+    if not path.exists():
+        return
     with path.open("rb") as file:
         for line in file:
             with contextlib.suppress(ValueError):

@@ -328,7 +328,7 @@ class Workflow(DBOSConfiguredInstance):
             study = status.input["args"][0] if status.input else ""
             note = Note(reason=Reason.INTERNAL_ERROR, text="the node ended too often while it worked on this study")
             self.rooms.ledger.advance(study, StudyState.FAILED, note)
-            self._audit(study).ended(StudyState.FAILED, note.reason)
+            self.rooms.audit.of(status.workflow_id, study).ended(StudyState.FAILED, note.reason)
 
     @contextmanager
     def _named_ending(self, study: str) -> Iterator[None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -113,7 +112,7 @@ def _tried(name: str, step: Callable[[], Link]) -> Link:
     """Name a link that cannot even be looked at: a file that is missing or cannot be read."""
     try:
         return step()
-    except (OSError, ValueError, RuntimeError, ImportError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         return Link(name, (), f"it cannot be read: {error}")
 
 
@@ -188,8 +187,10 @@ def _lock(root: Path, ran: Ran) -> Link:
 
 
 def _sbom(root: Path, ran: Ran) -> Link:
-    from qms import sbom  # noqa: PLC0415  its library is a tool, and no part of an installed node
-
+    try:
+        from qms import sbom  # noqa: PLC0415  its library is a tool, and no part of an installed node
+    except ImportError as error:
+        return Link("SBOM", (), f"it cannot be made here: {error.name} is not installed")
     accelerator: sbom.Accelerator = "gpu" if _accelerator(ran) == "gpu" else "cpu"
     text = sbom.build(root, accelerator)
     return Link("SBOM", (f"CycloneDX, {accelerator}: sha256 {hashlib.sha256(text.encode()).hexdigest()}",))

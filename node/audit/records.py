@@ -69,10 +69,10 @@ def _is_our_uid(value: Any) -> bool:
 
 
 def _is_job(value: Any) -> bool:
-    """Tell the id of a workflow: ours, whose study is a pseudonym, or a random one (a delivery that is tried again)."""
+    """Tell the id of a workflow: ours, whose study is a pseudonym and whose retries add to it, or a random one."""
     if not isinstance(value, str):
         return False
-    ours = re.fullmatch(r"(?:read|follow|deliver)-([0-9.]+)-[0-9]+(?:-[A-Za-z0-9_-]{1,64})?", value)
+    ours = re.fullmatch(r"(?:read|follow|deliver)-([0-9.]+)-[0-9]+(?:-[A-Za-z0-9_-]{1,200})?", value)
     return _is_our_uid(ours[1]) if ours else re.fullmatch(r"[0-9a-f-]{36}|", value) is not None
 
 

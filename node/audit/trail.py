@@ -30,6 +30,8 @@ _ANSWERS = {
 
 Keys = Mapping[str, str]
 
+_LONGEST_JOB = 200  # with each attempt to deliver, DBOS makes the id longer
+
 
 class Trail:
     """The audit of a node's work.
@@ -64,7 +66,7 @@ class Trail:
         study
             The study's pseudonym.
         """
-        return JobTrail(self, job or "", study)
+        return JobTrail(self, (job or "")[:_LONGEST_JOB], study)
 
 
 class JobTrail:

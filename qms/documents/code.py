@@ -1,4 +1,4 @@
-"""What the code says of itself for the design documents: public functions, and who imports whom. Read, never imported."""
+"""What the code says of itself for the design documents: public functions and imports. Read, never run."""
 
 from __future__ import annotations
 

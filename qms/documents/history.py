@@ -1,4 +1,4 @@
-"""The change record: what git says, without who. E-mail addresses of people have no place in a document that is handed on."""
+"""The change record: what git says, without who: people's addresses have no place in what is handed on."""
 
 from __future__ import annotations
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from urllib.parse import quote
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 _MENTION = re.compile(
     r"`(?P<code>[^`\n]+)`"
@@ -60,32 +59,31 @@ class Names:
     def link(self, name: str, shown: str = "") -> Markup:
         """Return a link to an identifier; its text alone if it stands nowhere."""
         entry = self.entries.get(name)
-        text = escape(shown or name)
         if entry is None:
-            return Markup('<span class="id">{}</span>').format(Markup(text))
-        return Markup(f'<a class="id" href="{escape(entry.href)}" title="{escape(entry.title)}">{text}</a>')
+            return Markup('<span class="id">{}</span>').format(shown or name)
+        link = Markup('<a class="id" href="{}" title="{}">{}</a>')
+        return link.format(entry.href, entry.title, shown or name)
 
     def linked(self, text: str) -> Markup:
         """Return a text in which every identifier is a link, and what stands in backticks is code."""
-        parts: list[str] = []
+        parts: list[Markup] = []
         end = 0
         for match in _MENTION.finditer(text):
             parts += [escape(text[end : match.start()]), self._mention(match)]
             end = match.end()
-        return Markup("".join([*parts, escape(text[end:])]))
+        return Markup("").join([*parts, escape(text[end:])])
 
     def code(self, text: str) -> Markup:
         """Return a piece of code, a link if it is an identifier as a whole."""
-        inner = self.link(text) if text in self.entries else Markup(escape(text))
-        return Markup(f"<code>{inner}</code>")
+        return Markup("<code>{}</code>").format(self.link(text) if text in self.entries else text)
 
     def _mention(self, match: re.Match[str]) -> Markup:
         text = match[0]
         if match["code"] is not None:
             return self.code(match["code"])
         if match["unit"] is None or text in self.entries:
-            return self.link(text) if text in self.entries else Markup(escape(text))
+            return self.link(text) if text in self.entries else escape(text)
         unit = text
         while "." in unit and unit not in self.entries:  # a function: the link leads to its module
             unit = unit.rpartition(".")[0]
-        return self.link(unit, text) if unit in self.entries else Markup(escape(text))
+        return self.link(unit, text) if unit in self.entries else escape(text)

@@ -10,12 +10,11 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path, PurePosixPath
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from qms.documents.names import Names
 
@@ -100,7 +99,8 @@ class Prose:
             elif token.type == "inline":
                 token.children = self._inline(token.children or [], page)
         _forms(tokens, page)
-        body = Markup(parser.renderer.render(tokens, parser.options, {}))
+        # The parser escapes what is text, and `_raw` what was HTML.
+        body = Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704  nothing raw is left in it
         title = next((h.text for h in page.headings if h.level == 1), PurePosixPath(path).stem)
         return Document(path, self._pages[path], title, body, tuple(page.headings), tuple(page.forms))
 
@@ -168,17 +168,19 @@ class Prose:
 
     def _raw(self, token: Token) -> None:
         """Replace comments by what they say of a number; show any other HTML as text."""
-        parts: list[str] = []
+        parts: list[Markup] = []
         end = 0
         for match in _COMMENT.finditer(token.content):
             parts += [escape(token.content[end : match.start()]), self._comment(match)]
             end = match.end()
-        _become(token, Markup("".join([*parts, escape(token.content[end:])])))
+        _become(token, Markup("").join([*parts, escape(token.content[end:])]))
 
-    def _comment(self, match: re.Match[str]) -> str:
+    def _comment(self, match: re.Match[str]) -> Markup:
         if match["number"]:
-            return f'<sup class="bound">{self._names.link(match["number"], "measured")}</sup>'
-        return f'<span class="source">Source: {escape(match["source"])}</span>' if match["source"] else ""
+            return Markup('<sup class="bound">{}</sup>').format(self._names.link(match["number"], "measured"))
+        if match["source"]:
+            return Markup('<span class="source">Source: {}</span>').format(match["source"])
+        return Markup("")
 
 
 def _become(token: Token, html: Markup) -> None:
@@ -208,7 +210,7 @@ def _until(tokens: Sequence[Token], kind: str) -> Sequence[Token]:
 
 
 def _normal(path: PurePosixPath) -> str:
-    parts: list[str] = []
+    parts: list[Markup] = []
     for part in path.parts:
         if part == ".." and parts:
             parts.pop()

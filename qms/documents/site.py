@@ -6,14 +6,14 @@ it rests on, and DEMO if any of that is signed with a key that is nobody's.
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -21,7 +21,7 @@ from markupsafe import Markup
 from qms.documents import code, drawing, history, strictdoc
 from qms.documents.names import Entry, Names
 from qms.documents.prose import Document, Prose
-from qms.documents.trace import Trace
+from qms.documents.trace import Trace, title_of
 from qms.gate import Project
 from qms.items import (
     Category,
@@ -31,11 +31,15 @@ from qms.items import (
     IntendedUse,
     Item,
     Problem,
+    ProblemState,
     Requirement,
     Risk,
     Soup,
     UserRequirement,
+    Verdict,
 )
+from qms.locks import LockError
+from qms.proof import Outcome
 
 _KINDS: Mapping[type[Item], tuple[str, str]] = {
     IntendedUse: ("intended use", "intended-use.html"),
@@ -115,7 +119,7 @@ _GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         (
             Page("soup.html", "SOUP list", "IEC 62304 5.3.3, 7.1.3, 8.1.2"),
             Page("problems.html", "Problem reports", "IEC 62304 9"),
-            Page("release.html", "Release record", "IEC 62304 5.8"),
+            Page("release.html", "Known anomalies, release state", "IEC 62304 5.8"),
             Page("changes.html", "Configuration and changes", "IEC 62304 8"),
         ),
     ),
@@ -156,6 +160,7 @@ class _Site:
         self.trace = Trace(project)
         self.modules = code.modules(project.root)
         self.conformance = conformance
+        self.bills: dict[str, str] = {}
         self.names = Names({entry.name: entry for entry in self._entries()})
         self.files = dict(_prose_files(project.root))
         pages = {path: page for path, (page, _) in self.files.items()} | _RECORD_PAGES
@@ -166,7 +171,7 @@ class _Site:
     def write(self, out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         environment = self._environment()
-        written = []
+        written = [out / name for name in self._write_bills(out)]
         shared = self._shared()
         own = {page.file: self._context(page.file) for _, group in _GROUPS for page in group}
         if self.conformance is not None:
@@ -186,6 +191,23 @@ class _Site:
             written.append(_save(out / "strictdoc" / name, text))
         return written
 
+    def _write_bills(self, out: Path) -> Iterator[str]:
+        """Write the bills of materials, where what they are made of and with is there; say why not where it is not."""
+        if importlib.util.find_spec("cyclonedx") is None:
+            self.bills["cpu"] = "cyclonedx-python-lib is not installed"
+            return
+        from qms import sbom  # noqa: PLC0415  its library is needed for nothing else here
+
+        for accel in get_args(sbom.Accelerator):
+            name = f"sbom-{accel}.cdx.json"
+            try:
+                sbom.write(self.project.root, accel, out / name)
+            except (sbom.SbomError, LockError) as error:
+                self.bills[accel] = str(error)
+                continue
+            self.bills[accel] = name
+            yield name
+
     def _environment(self) -> Environment:
         environment = Environment(
             loader=PackageLoader("qms.documents"),
@@ -195,14 +217,13 @@ class _Site:
             lstrip_blocks=True,
         )
         environment.filters["linked"] = self.names.linked
-        environment.globals["link"] = self.names.link
+        environment.globals |= {"link": self.names.link, "title_of": title_of}
         return environment
 
     def _entries(self) -> Iterator[Entry]:
         for item in self.project.records.items.values():
             kind, page = _KINDS[type(item)]
-            title = str(getattr(item, "title", "") or getattr(item, "name", "") or getattr(item, "path", ""))
-            yield Entry(item.id, title, kind, page, str(getattr(item, "text", "")))
+            yield Entry(item.id, title_of(item), kind, page, str(getattr(item, "text", "")))
         for name, unit in self.project.units.items():
             yield Entry(name, unit.purpose, "unit", "design.html")
         for test in self.project.tests:
@@ -248,7 +269,7 @@ class _Site:
     def _of_index(self) -> dict[str, Any]:
         search = [[e.name, e.title, e.kind, e.href, e.text] for e in self.names.entries.values()]
         return {
-            "search": Markup(json.dumps(search, ensure_ascii=False).replace("<", "\\u003c").replace("&", "\\u0026")),
+            "search": search,
             "states": Counter(shown.state for shown in self.trace.requirements),
             "approvals": Counter(each.state for each in self.trace.approvals),
             "forms": self._forms(),
@@ -282,14 +303,44 @@ class _Site:
             "room_of": code.room_of,
         }
 
-    def _of_changes(self) -> dict[str, Any]:
-        return {"changes": history.changes(self.project.root)}
+    def _of_risks(self) -> dict[str, Any]:
+        proofs = self.trace.proof_of.items()
+        return {
+            "topics": sorted({topic.value for risk in self.trace.risks for topic in risk.topics}),
+            "proven": {item for item, each in proofs if each.outcome is Outcome.PROVED},
+        }
 
-    def _of_clauses(self) -> dict[str, Any]:
-        return {"artefact": self._artefact}
+    def _of_tests(self) -> dict[str, Any]:
+        return {"techniques": sorted({mark.technique for test in self.project.tests for mark in test.marks})}
+
+    def _of_soup(self) -> dict[str, Any]:
+        soups = tuple(self.project.records.of(Soup))
+        return {"soups": soups, "scopes": list(dict.fromkeys(s.scope.value for s in soups)), "bills": self.bills}
+
+    def _of_problems(self) -> dict[str, Any]:
+        return {"problems": tuple(self.project.records.of(Problem))}
 
     def _of_release(self) -> dict[str, Any]:
-        return {"forms": self._forms()}
+        verdicts = [soup.anomalies.verdict if soup.anomalies else None for soup in self.project.records.of(Soup)]
+        return {
+            "states": Counter(shown.state for shown in self.trace.requirements),
+            "anomalies": [p for p in self.project.records.of(Problem) if p.state is not ProblemState.RESOLVED],
+            "not_evaluated": sum(verdict in {None, Verdict.NOT_EVALUATED} for verdict in verdicts),
+            "missing": sum(each.state != "signed" for each in self.trace.approvals),
+        }
+
+    def _of_changes(self) -> dict[str, Any]:
+        return {
+            "changes": history.changes(self.project.root),
+            "goldens": tuple(self.project.records.of(Golden)),
+            "soups": sum(1 for _ in self.project.records.of(Soup)),
+        }
+
+    def _of_approvals(self) -> dict[str, Any]:
+        return {"policy": self.project.records.approval_policy}
+
+    def _of_clauses(self) -> dict[str, Any]:
+        return {"artefact": self._artefact, "clauses": tuple(self.project.records.of(Clause))}
 
     def _areas(self) -> list[str]:
         return list(dict.fromkeys(shown.area for shown in self.trace.requirements))

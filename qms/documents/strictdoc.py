@@ -1,7 +1,7 @@
 """The record as StrictDoc documents (.sdoc): requirements, risks and their relations, for tools that exchange ReqIF.
 
-StrictDoc is no part of the product. Installed beside it, ``strictdoc export --formats=html,reqif-sdoc FOLDER`` makes its
-own pages and ReqIF 1.2 of what `export` writes.
+StrictDoc is no part of the product. Installed beside it, ``strictdoc export --formats=html,reqif-sdoc FOLDER`` makes
+its own pages and ReqIF 1.2 of what `export` writes.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def _uses(records: Records) -> Iterable[_Element]:
 def _needs(records: Records) -> Iterable[_Element]:
     for item in records.of(UserRequirement):
         fields = {"USER": item.user, "RATIONALE": item.rationale, "SOURCE": item.source}
-        yield _Element(
-            "USER_REQUIREMENT", item.id, item.status.value, item.title, item.text, fields, references(item)
-        )
+        yield _Element("USER_REQUIREMENT", item.id, item.status.value, item.title, item.text, fields, references(item))
 
 
 def _requirements(records: Records) -> Iterable[_Element]:
@@ -108,7 +106,10 @@ def _risks(records: Records) -> Iterable[_Element]:
 
 def _document(uid: str, title: str, elements: Iterable[_Element], known: set[str]) -> str:
     used = list(elements)
-    parts = [f"[DOCUMENT]\nTITLE: {title}\nUID: {uid}", _grammar({element.tag for element in used})]
+    parts = [
+        f"[DOCUMENT]\nTITLE: {title}\nUID: {uid}\nOPTIONS:\n  MARKUP: Text",
+        _grammar({element.tag for element in used}),
+    ]
     parts += [_element(element, known) for element in used]
     return "\n\n".join(parts) + "\n"
 

@@ -135,12 +135,13 @@ class Trace:
 
     @cached_property
     def requirements(self) -> tuple[Shown, ...]:
-        """Every software requirement, in the order of the files."""
+        """Every software requirement, by number."""
         controls: dict[str, list[tuple[Risk, str]]] = defaultdict(list)
         for risk in self.project.records.of(Risk):
             for control in risk.controls:
                 controls[control.requirement].append((risk, control.kind.value))
-        return tuple(self._shown(item, tuple(controls[item.id])) for item in self.project.records.of(Requirement))
+        items = sorted(self.project.records.of(Requirement), key=lambda item: item.id)
+        return tuple(self._shown(item, tuple(controls[item.id])) for item in items)
 
     def _shown(self, item: Requirement, controls: tuple[tuple[Risk, str], ...]) -> Shown:
         links = self.project.links.get(item.id)
@@ -162,6 +163,11 @@ class Trace:
             unexecuted=tuple(unit for unit in item.units if active and unit not in executed),
             problems=tuple(self.referring.get(item.id, {}).get("Problem", ())),
         )
+
+    @cached_property
+    def risks(self) -> tuple[Risk, ...]:
+        """Every risk, in the order of the files."""
+        return tuple(self.project.records.of(Risk))
 
     @cached_property
     def by_requirement(self) -> Mapping[str, Shown]:
@@ -255,6 +261,17 @@ class Trace:
         return tuple(found)
 
     @cached_property
+    def runs(self) -> Mapping[str, tuple[str, ...]]:
+        """For each requirement the runs in which tests that count passed."""
+        found: dict[str, dict[str, None]] = defaultdict(dict)
+        for shown in self.requirements:
+            for name in shown.counted:
+                test = self.tests.get(name)
+                passed = (run for run, outcomes in (test.outcomes.items() if test else ()) if "passed" in outcomes)
+                found[shown.item.id] |= dict.fromkeys(passed)
+        return {item: tuple(runs) for item, runs in found.items()}
+
+    @cached_property
     def demo(self) -> tuple[str, ...]:
         """What is signed with a demonstration key; nothing if all keys are somebody's."""
         policy = self.project.records.approval_policy
@@ -269,6 +286,11 @@ class Trace:
             )
             if is_demo
         )
+
+
+def title_of(item: Item) -> str:
+    """Return what an item is called: its title, its name or its file."""
+    return str(getattr(item, "title", "") or getattr(item, "name", "") or getattr(item, "path", ""))
 
 
 def _function(test: str) -> str:

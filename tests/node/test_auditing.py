@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ from node.audit import AuditLog, Collector, Event, Record, Release, Trail
 from node.auditing import Auditing, check_log, collector_of, existing_log, open_log
 from node.config import Config, ConfigError, load_config
 from node.dicom.datasets import RealDataset
+from node.dicom.reasons import Reason
+from node.dicom.uids import derive_uid
 from node.identity import Vault, create_key_file, load_keys, pseudonymise_study
 from node.ledger import Ledger
 from node.store import Store
 from tests.models.tiny import write_tiny_model
 from tests.node.audit.collector import stream_collector
 from tests.node.audit.schema import check
+from tests.node.audit.test_messages import KINDS
 from tests.node.audit.writing import write
 from tests.node.cases import write_case
 from tests.node.running import Site, make_site, running, wait_until
@@ -155,6 +159,23 @@ def test_a_log_that_was_never_kept_is_not_made_by_asking(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="no node has kept an audit log"):
         existing_log(config)
     assert not config.node.data_dir.exists()
+
+
+@pytest.mark.verifies("SRS-258", level="unit", technique="boundary")
+def test_a_delivery_that_was_tried_for_weeks_is_put_down_like_any_other(tmp_path: Path) -> None:
+    log = open_log(settings(tmp_path))
+    study = str(derive_uid("test", "study"))
+    for job in (f"deliver-{study}-1-pacs{'-3' * 2000}", "4c0cbd6c-9d0b-4f6c-8a1e-0d6d3b0c0a11", None):
+        Trail(log, RELEASE).of(job, study).ended("failed", Reason.INTERNAL_ERROR)
+    assert [record.facts["job"][:8] for record in records(log)] == ["deliver-", "4c0cbd6c", ""]
+
+
+@pytest.mark.verifies("SRS-250", "SRS-255", level="integration", technique="consistency")
+def test_the_document_names_every_event_and_message() -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text()
+    table = "".join(line for line in document.splitlines(keepends=True) if line.startswith("| "))
+    assert {event.value for event in Event} <= set(re.findall(r"[a-z]+-[a-z]+", table))
+    assert {code for code, _, _ in KINDS.values()} == set(re.findall(r"\((\d{6})\)", table))
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,11 @@ from pydicom import dcmread
 
 from node.net import Destination, echo, send
 from node.receive import Inbox
+from qms.gate import sample
+from qms.items import Requirement
+from qms.load import load
 from tests.peers.phantoms import slice_of
-from validation.benchmarks import receive, turnaround
+from validation.benchmarks import gate, receive, turnaround
 
 
 @pytest.mark.verifies("SRS-173", level="unit", technique="example")
@@ -128,3 +131,17 @@ def test_a_study_must_be_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         turnaround.main()
     assert end.value.code == 2
     assert "--study" in capsys.readouterr().err
+
+
+@pytest.mark.verifies("SRS-197", level="integration", technique="example")
+def test_the_gate_is_measured_on_a_larger_copy_of_the_record(tmp_path: Path) -> None:
+    root, copy = tmp_path / "project", tmp_path / "copy"
+    sample.build(root)
+    (root / "qms/records/requirements").mkdir()
+    (root / "qms/records/requirements.yaml").rename(root / "qms/records/requirements/all.yaml")
+    copy.mkdir()
+
+    assert gate.enlarge(root, copy, 7) == 7
+    assert len(list(load(copy).of(Requirement))) == 7
+    assert gate.run_gate(copy) >= 6, "each copy is a requirement that no test verifies"
+    assert gate.read_bare(copy) > 10
