@@ -35,6 +35,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     gate.add_argument("--json", action="store_true", help="as one JSON document")
     gate.add_argument("--self-test", action="store_true", help="break a sample record in every known way instead")
 
+    show = command("show", _show, "tell an item's chain: need, risk, control, code, test, evidence, approval")
+    show.add_argument(
+        "item", nargs="+", metavar="ID", help="SRS-012, RSK-003, SOUP-numpy, a unit as node.gather.volume"
+    )
+
     prove = command("prove", _prove, "switch each risk control off once, and see that its tests notice")
     prove.add_argument("control", nargs="*", metavar="SRS-NNN", help="default: every control of an active risk")
 
@@ -100,6 +105,25 @@ def _self_test() -> int:
         print(line)
     print(f"gate: {len(MUTATIONS) - len(missed)} of {len(MUTATIONS)} ways to break a record are named", file=sys.stderr)
     return 1 if missed else 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from qms.chain import chain
+    from qms.gate import read
+    from qms.gate.project import NotAProjectError
+
+    try:
+        project = read(Path.cwd())
+    except NotAProjectError as error:
+        return _refuse(str(error))
+    status = 0
+    for identifier in options.item:
+        lines = chain(project, identifier)
+        if lines is None:
+            status = _refuse(f"there is no {identifier} in the record, and no such unit")
+        else:
+            print("\n".join(lines))
+    return status
 
 
 def _prove(options: argparse.Namespace) -> int:

@@ -49,8 +49,19 @@ KINDS: Mapping[str, type[Item]] = {
 _POLICIES: Mapping[str, type[BaseModel]] = {"risk_policy": RiskPolicy, "approval_policy": ApprovalPolicy}
 
 _ItemT = TypeVar("_ItemT", bound=Item)
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ID = re.compile(r"^- id:\s*['\"]?([A-Za-z0-9.-]+)", re.MULTILINE)
+
+
+class _Loader(yaml.CSafeLoader):
+    """A safe loader that does not let the second of two equal keys win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        repeated = next((name for number, name in enumerate(names) if name in names[:number]), None)
+        if repeated is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"{repeated} stands twice", node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
 
 
 @dataclass(frozen=True)

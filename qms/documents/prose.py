@@ -151,6 +151,10 @@ class Prose:
         if not name:
             return anchor in {heading.anchor for heading in page.headings}
         wanted = _normal(PurePosixPath(page.path).parent / name)
+        unit = self._names.entries.get(wanted.removesuffix(".py").replace("/", "."))
+        if unit is not None:
+            token.attrSet("href", unit.href)
+            return True
         while wanted != "." and wanted not in self._pages:
             wanted = str(PurePosixPath(wanted).parent)
         if wanted == ".":

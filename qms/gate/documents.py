@@ -43,6 +43,20 @@ def _exists(project: Project, artefact: str) -> bool:
     return any(words and words[0] == anchor for words in headings)
 
 
+# What decides what is acceptable must not change in silence.
+_MUST_BE_GOLDEN = ("models/*/manifest.toml", "qms/records/pccp.yaml", "qms/records/risk_policy.yaml")
+
+
+def unlisted_goldens(project: Project) -> Iterator[Finding]:
+    """Find references that have no record: they could change in silence."""
+    listed = {golden.path for golden in project.records.of(Golden)}
+    for pattern in _MUST_BE_GOLDEN:
+        for path in sorted(project.root.glob(pattern)):
+            shown = path.relative_to(project.root).as_posix()
+            if shown not in listed:
+                yield Finding(shown, "unlisted-golden", "qms/records/goldens.yaml has no record of it", shown)
+
+
 def goldens(project: Project) -> Iterator[Finding]:
     """Find references that have changed, or gone, without their record."""
     for golden in project.records.of(Golden):

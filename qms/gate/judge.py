@@ -45,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     soup.evaluations,
     documents.clauses,
     documents.goldens,
+    documents.unlisted_goldens,
     documents.numbers,
     documents.problems,
     approvals.chain,

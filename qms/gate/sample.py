@@ -166,6 +166,8 @@ def build(root: Path) -> Sample:
         sample.write(f"requirements/{lock}.lock", _LOCK.format(hash=_HASH))
     for name, data in _records(sample).items():
         sample.write(f"qms/records/{name}.yaml", _yaml(data))
+    policy = _golden(sample, 3, "qms/records/risk_policy.yaml")
+    sample.change("goldens.yaml", lambda goldens: goldens.append(policy))
     sample.seal()
     sample.seal("system")
     sample.prove()
@@ -230,17 +232,14 @@ def _records(sample: Sample) -> dict[str, Any]:
             }
             for number, classes in IEC_62304.items()
         ],
-        "goldens": [
-            {
-                "id": "GLD-001",
-                "path": "golden.txt",
-                "sha256": sha256(sample.root / "golden.txt"),
-                "reason": "sample",
-                "reviewed": DAY,
-            }
-        ],
+        "goldens": [_golden(sample, 1, "golden.txt"), _golden(sample, 2, "models/net/manifest.toml")],
         "problems": [_problem()],
     }
+
+
+def _golden(sample: Sample, number: int, path: str) -> dict[str, Any]:
+    hashed = sha256(sample.root / path)
+    return {"id": f"GLD-{number:03}", "path": path, "sha256": hashed, "reason": "sample", "reviewed": DAY}
 
 
 def _risk() -> dict[str, Any]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from qms.gate import sample as samples
 from qms.gate.judge import CHECKS, Check
-from qms.gate.mutations import MUTATIONS, Mutation
+from qms.gate.mutation import Mutation
+from qms.gate.mutations import MUTATIONS
 from qms.gate.project import Profile, Project, read
 from qms.gate.sample import DAY, Sample
 

@@ -72,7 +72,7 @@ def read_bare(folder: Path) -> int:
 
 def run_gate(folder: Path) -> int:
     """Run the gate as a user does, and return how many lines it prints: the copies have no tests, and it says so."""
-    command = [Path(sys.executable).parent / "overread", "qms", "gate"]  # and not a module of the copy
+    command = [str(Path(sys.executable).parent / "overread"), "qms", "gate"]  # and not a module of the copy
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stderr)
