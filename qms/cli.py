@@ -56,6 +56,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     sign.add_argument("--key", type=Path, metavar="FILE", required=True, help="the signer's Ed25519 private key (PEM)")
     sign.add_argument("--revoke", action="store_true", help="take the last approval back instead")
 
+    public = command("public-key", _public_key, "print the public half of a signer's key, as the policy names it")
+    public.add_argument("key", type=Path, metavar="FILE", help="Ed25519 private key (PEM)")
+
     head = command("head", _head, "print the head of the chain of approvals, to be kept elsewhere")
     head.add_argument("--check", metavar="HASH", help="compare with a head that was kept; exit status 1 if it was cut")
 
@@ -151,20 +154,25 @@ def _documents(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sign(options: argparse.Namespace) -> int:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+def _public_key(options: argparse.Namespace) -> int:
+    from qms.evidence import EvidenceKeyError, private_key, public_key_of
 
-    from qms.evidence import public_key_of
+    try:
+        print(public_key_of(private_key(options.key.read_bytes())))
+    except EvidenceKeyError as error:
+        return _refuse(f"{options.key}: {error}")
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    from qms.evidence import EvidenceKeyError, private_key, public_key_of
     from qms.load import load
     from qms.signatures import SignatureRefusedError, sign
 
     try:
-        key = load_pem_private_key(options.key.read_bytes(), password=None)
-    except (ValueError, TypeError):
-        return _refuse(f"{options.key}: no private key without a password")
-    if not isinstance(key, Ed25519PrivateKey):
-        return _refuse(f"{options.key}: an Ed25519 key is needed")
+        key = private_key(options.key.read_bytes())
+    except EvidenceKeyError as error:
+        return _refuse(f"{options.key}: {error}")
     records = load(Path.cwd())
     signers = records.approval_policy.signers if records.approval_policy else ()
     named = [s for s in signers if s.role == options.role and s.public_key == public_key_of(key)]

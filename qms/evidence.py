@@ -158,13 +158,26 @@ def signing_key() -> tuple[Ed25519PrivateKey, bool]:
     if not given:
         return Ed25519PrivateKey.generate(), True
     try:
-        pem = given.encode() if given.startswith("-----BEGIN") else Path(given).read_bytes()
+        return private_key(given.encode() if given.startswith("-----BEGIN") else Path(given).read_bytes()), False
+    except (OSError, EvidenceKeyError) as error:
+        raise EvidenceKeyError(f"{KEY_VARIABLE}: {error}") from error
+
+
+def private_key(pem: bytes) -> Ed25519PrivateKey:
+    """Read an Ed25519 private key.
+
+    Raises
+    ------
+    EvidenceKeyError
+        If it is none, or locked with a password.
+    """
+    try:
         key = load_pem_private_key(pem, password=None)
-    except (OSError, ValueError, TypeError) as error:
-        raise EvidenceKeyError(f"{KEY_VARIABLE}: no usable private key ({type(error).__name__})") from error
+    except (ValueError, TypeError) as error:
+        raise EvidenceKeyError("this is no private key in PEM, or it is locked with a password") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise EvidenceKeyError(f"{KEY_VARIABLE}: an Ed25519 key is needed")
-    return key, False
+        raise EvidenceKeyError("an Ed25519 key is needed")
+    return key
 
 
 def public_key_of(key: Ed25519PrivateKey) -> str:

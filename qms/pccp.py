@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.acceptance import Acceptance, identity_of
 from models.manifest import Manifest, ManifestError
 from models.manifest import load as load_manifest
-from qms.evidence import canonical, public_key_of, signing_key
+from qms.evidence import EvidenceKeyError, canonical, public_key_of, signing_key
 
 PLAN = Path("qms/records/pccp.yaml")
 LOOKS = Path("qms/records/pccp_looks.jsonl")
@@ -363,7 +363,7 @@ def main(options: argparse.Namespace) -> int:
     """Evaluate the candidate that is named on the command line by the plan in the current directory."""
     try:
         verdict = evaluate(Path.cwd(), options.candidate)
-    except PlanError as error:
+    except (PlanError, EvidenceKeyError) as error:
         sys.stderr.write(f"overread: {error}\n")
         return EXIT_STATUS[Decision.REFUSE]
     if options.json:

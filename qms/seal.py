@@ -20,7 +20,16 @@ from typing import Any
 from coverage import CoverageData
 
 from qms import plugin
-from qms.evidence import EVIDENCE, Environment, Evidence, TestRecord, public_key_of, signing_key, write
+from qms.evidence import (
+    EVIDENCE,
+    Environment,
+    Evidence,
+    EvidenceKeyError,
+    TestRecord,
+    public_key_of,
+    signing_key,
+    write,
+)
 from qms.hollow import hollow
 from qms.plugin import CHILD
 from qms.sources import Unit, sources, units
@@ -120,7 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run")
     parser.add_argument("--data-file", type=Path, default=Path(os.environ.get("COVERAGE_FILE", ".coverage")))
     options = parser.parse_args(arguments)
-    path = seal(Path.cwd(), options.run, options.data_file)
+    try:
+        path = seal(Path.cwd(), options.run, options.data_file)
+    except EvidenceKeyError as error:
+        print(f"no evidence: {error}", file=sys.stderr)  # noqa: T201  a command
+        return 1
+    except FileNotFoundError as error:
+        print(f"no evidence: {error.filename} is missing: the run did not end", file=sys.stderr)  # noqa: T201
+        return 1
     print(f"evidence: {path.relative_to(Path.cwd())}")  # noqa: T201  a command
     return 0
 

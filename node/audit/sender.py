@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -18,6 +19,7 @@ from node.audit.syslog import Collector, Connection, syslog_message
 _log = structlog.get_logger(__name__)
 _POLL_S = 0.5
 _LONGEST_WAIT_S = 60.0
+_LONGEST_LINE = 1 << 17  # the packages of a start take a few thousand bytes
 
 
 class Sender:
@@ -54,6 +56,7 @@ class Sender:
         self._subject_of = subject_of
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit-sender", daemon=True)
+        self._seen = -1
         self._offset, self._number = self._read_cursor()
 
     def start(self) -> None:
@@ -90,8 +93,11 @@ class Sender:
         except FileNotFoundError:
             return
         with file:
-            if file.seek(0, 2) < self._offset:
-                self._begin_anew()
+            size = file.seek(0, 2)
+            if size == self._seen:
+                return
+            if self._number_before(file, self._offset) != self._number:
+                self._begin_anew(file, size)
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -99,17 +105,24 @@ class Sender:
                 self._send(line[:-1])
                 self._offset += len(line)
                 self._keep_cursor()
+            self._seen = self._offset
 
-    def _begin_anew(self) -> None:
-        """Go through a log that became shorter: what was sent is known by its number, unless it counts anew."""
+    def _begin_anew(self, file: BinaryIO, size: int) -> None:
+        """Go through a log of which something was cut: what was sent is known by its number, unless it counts anew."""
         self._offset = 0
-        lines = self._log.path.read_bytes().splitlines()
-        try:
-            last = Record.parse(lines[-1]).number
-        except (ValueError, IndexError):
-            last = 0
-        if last < self._number:
+        if self._number_before(file, size) < self._number:
             self._number = 0
+
+    @staticmethod
+    def _number_before(file: BinaryIO, offset: int) -> int:
+        """Return the number of the record that ends at an offset, 0 if none does."""
+        start = max(0, offset - _LONGEST_LINE)
+        file.seek(start)
+        whole, end, rest = file.read(offset - start).rpartition(b"\n")
+        try:
+            return Record.parse(whole.rpartition(b"\n")[2]).number if end and not rest else 0
+        except ValueError:
+            return 0
 
     def _send(self, line: bytes) -> None:
         try:
@@ -133,7 +146,11 @@ class Sender:
             cursor = json.loads(self._cursor_file.read_bytes())
             return int(cursor["offset"]), int(cursor["number"])
         except FileNotFoundError:
-            self._offset, self._number = (self._log.path.stat().st_size if self._log.path.exists() else 0), 0
+            self._offset, self._number = 0, 0
+            if self._log.path.exists():
+                with self._log.path.open("rb") as file:
+                    self._offset = file.seek(0, 2)
+                    self._number = self._number_before(file, self._offset)
             self._keep_cursor()
             return self._offset, self._number
 

@@ -1,7 +1,7 @@
 """Syslog as DICOM asks for it (PS3.15 A.6, A.7): RFC 5424 messages over TLS (RFC 5425), TCP or UDP (RFC 5426).
 
 Syslog has no answer: what TCP took may still be lost where the collector dies with it. An end that the collector has
-closed is noticed before and after each message; then the message counts as not sent.
+closed is noticed after each message; then the message counts as not sent.
 """
 
 from __future__ import annotations
@@ -79,8 +79,6 @@ class Connection:
             If it could not be sent. It may have arrived all the same: who sends again may send twice.
         """
         try:
-            if self._socket is not None and self._closed_by_collector():
-                self.close()
             if self._socket is None:
                 self._socket = self._open()
             if self._collector.scheme == "udp":

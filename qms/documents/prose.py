@@ -214,7 +214,7 @@ def _until(tokens: Sequence[Token], kind: str) -> Sequence[Token]:
 
 
 def _normal(path: PurePosixPath) -> str:
-    parts: list[Markup] = []
+    parts: list[str] = []
     for part in path.parts:
         if part == ".." and parts:
             parts.pop()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from node.cli import main
 from qms.evidence import public_key_of
 from qms.gate import Profile, judge, read, sample
 from qms.gate.sample import DAY, Sample
@@ -137,6 +139,32 @@ def test_who_may_not_sign(project: Sample) -> None:
     project.write(str(APPROVALS), "{}\n")
     with pytest.raises(SignatureRefusedError, match="broken"):
         sign(project.root, records, "SRS-001", signer, key, time=NOON)
+
+
+@pytest.mark.verifies("SRS-190", level="system", technique="example")
+def test_the_commands(project: Sample, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pem = project.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key = project.root / "signer.pem"
+    key.write_bytes(pem)
+    monkeypatch.chdir(project.root)
+
+    assert main(["qms", "public-key", str(key)]) == 0
+    assert capsys.readouterr().out.strip() == _signer(project).public_key
+    assert main(["qms", "head"]) == 0
+    kept = capsys.readouterr().out.strip()
+    assert kept == head(project.root)
+
+    project.change("approval_policy.yaml", lambda data: data["signers"][0].update(expires=dt.date(2999, 1, 1)))
+    assert main(["qms", "sign", "SRS-001", "--role", "reviewer", "--key", str(key)]) == 0
+    assert "SRS-001: approve by SAMPLE, nobody as reviewer" in capsys.readouterr().out
+    assert main(["qms", "head", "--check", kept]) == 0
+    assert main(["qms", "sign", "SRS-001", "--role", "visitor", "--key", str(key)]) == 2
+    assert "names nobody with this key as visitor" in capsys.readouterr().err
+    key.write_text("no key")
+    assert main(["qms", "sign", "SRS-001", "--role", "reviewer", "--key", str(key)]) == 2
+    (project.root / APPROVALS).unlink()
+    assert main(["qms", "head", "--check", kept]) == 1
+    assert "cut-chain" in capsys.readouterr().out
 
 
 def test_an_approval_can_be_taken_back(project: Sample) -> None:

@@ -153,6 +153,20 @@ def test_a_log_that_was_deleted_shows_for_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.verifies("SRS-253", level="unit", technique="adversarial")
+def test_a_last_record_that_was_written_anew_shows_for_good(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    write(log, 3)
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    before = Record.parse(lines[1].rstrip()).hash
+    forged = Record.make(3, before, Event.STATUS_ASKED, {"study": "", "asked_by": "pseudonym"})
+    log.path.write_bytes(b"".join(lines[:2]) + forged.line() + b"\n")
+    write(log, 1)
+    assert [record.event for record in records(log)[3:]] == ["log-broken", "status-asked"]
+    (found,) = verify(log, read_head(log.head_file)).breaks
+    assert (found.fault, found.record) == (Fault.REWRITTEN, 3)
+
+
+@pytest.mark.verifies("SRS-253", level="unit", technique="adversarial")
 @pytest.mark.parametrize(
     ("head", "fault"), [("", "head-missing"), ("{}", "head-unreadable"), ("[1]", "head-unreadable")]
 )
