@@ -30,6 +30,8 @@ examples:
   overread key overread.key                    make the site's master key, once
   overread serve --config overread.toml        run the node
   overread status 1.2.840.113619.2.55.3.1234   where is this study? (its Study Instance UID)
+  overread audit verify                        is the log of what was done whole?
+  overread trace 2.25.3141592653               what does this result rest on? (its SOP Instance UID)
 
 Settings: docs/settings.md. Codes of refusals: docs/reasons.md.
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qms.gate.project import Project
 from qms.items import Hazard, IntendedUse, Item, Problem, Requirement, Risk, Soup, Status, UserRequirement
-from qms.proof import read as read_proofs
+from qms.proofs import read as read_proofs
 from qms.signatures import content_hash, context_hash, read_chain, required, valid_approvals
 
 _TESTS_SHOWN = 8

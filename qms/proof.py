@@ -9,7 +9,6 @@ What failed is then run once more without any fault: a test that fails anyway pr
 from __future__ import annotations
 
 import argparse
-import base64
 import datetime as dt
 import json
 import subprocess
@@ -20,111 +19,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from qms.evidence import EVIDENCE, Evidence, canonical, public_key_of, read_all, signing_key
+from qms.evidence import Evidence, EvidenceKeyError, public_key_of, read_all, signing_key
 from qms.faults import EXIT_NOT_APPLIED
-from qms.items import Requirement, Risk, Status, VerificationLevel
+from qms.items import Requirement, VerificationLevel
 from qms.load import Records, load
+from qms.proofs import PROOFS, Outcome, Proof, Proofs, controls_of
 from qms.sources import sha256
 from qms.sources import tests as tests_of
 
-PROOFS = EVIDENCE / "proofs.json"
 FAULT_MODELS = "tests.faults"
 _NOTHING_COLLECTED = 5
 _LEVELS = tuple(VerificationLevel)
-
-
-class Outcome(StrEnum):
-    """What came of switching off one control."""
-
-    PROVED = "proved"
-    SURVIVED = "survived"
-    """All its tests passed: they do not notice that the control is off."""
-    NO_FAULT_MODEL = "no-fault-model"
-    NO_TEST = "no-test"
-    BROKEN = "broken"
-    """Nothing is shown either way: the fault could not be applied, or a test failed for another reason."""
-
-
-class Proof(BaseModel):
-    """One control and what came of switching it off.
-
-    Attributes
-    ----------
-    requirement, risks
-        The control, and the risks that it controls.
-    outcome
-        Whether its tests noticed.
-    fault, fault_sha256
-        What the product did without it; SHA-256 of the fault model's file.
-    tests
-        What was run, in order. The session ends at the first failure.
-    failed, failure
-        The test that noticed, and the first line of its failure.
-    sources
-        SHA-256 of the control's units and of the test that noticed, by path: if one changes, the proof is stale.
-    text
-        Why it is broken, or what to do.
-    seconds
-        How long the session took.
-    """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
-
-    requirement: str
-    risks: tuple[str, ...]
-    outcome: Outcome
-    fault: str = ""
-    fault_sha256: str = ""
-    tests: tuple[str, ...] = ()
-    failed: str = ""
-    failure: str = ""
-    sources: Mapping[str, str] = {}
-    text: str = ""
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        said = {
-            Outcome.PROVED: f"{self.failed}: {self.failure}",
-            Outcome.SURVIVED: f"{len(self.tests)} tests pass without it; without it {self.fault}",
-        }.get(self.outcome, self.text)
-        return f"{self.requirement} {self.outcome.value}: {said}"
-
-
-class Proofs(BaseModel):
-    """The record of one run over all controls. The signature covers everything but itself."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
-
-    started: dt.datetime
-    finished: dt.datetime
-    proofs: tuple[Proof, ...]
-    demo: bool
-    public_key: str
-    signature: str = ""
-
-    def signed(self, key: Ed25519PrivateKey) -> Proofs:
-        """Return this record with its signature."""
-        return self.model_copy(update={"signature": base64.b64encode(key.sign(self._body())).decode()})
-
-    def is_genuine(self) -> bool:
-        """Return whether the signature is that of the key it names, over this very content."""
-        try:
-            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(self.public_key))
-            public.verify(base64.b64decode(self.signature), self._body())
-        except (InvalidSignature, ValueError):
-            return False
-        return True
-
-    def _body(self) -> bytes:
-        return canonical(self.model_dump(mode="json", exclude={"signature"}))
 
 
 @dataclass(frozen=True)
@@ -335,29 +245,6 @@ def _witnesses(evidence: Iterable[Evidence]) -> Iterator[tuple[str, str, str, fl
                     yield test.id, mark.item, mark.level, test.seconds
 
 
-def controls_of(records: Records) -> dict[str, tuple[str, ...]]:
-    """Return the active requirements that control an active risk, each with those risks, in the order of the record."""
-    controls: dict[str, list[str]] = defaultdict(list)
-    for risk in records.of(Risk):
-        for control in risk.controls if risk.status is Status.ACTIVE else ():
-            requirement = records.get(Requirement, control.requirement)
-            if requirement is not None and requirement.status is Status.ACTIVE:
-                controls[control.requirement].append(risk.id)
-    return {item: tuple(risks) for item, risks in sorted(controls.items())}
-
-
-def read(root: Path) -> Proofs | None:
-    """Return the record of the last run in a project's folder; None if there is none.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        If the file is no such record.
-    """
-    path = root / PROOFS
-    return Proofs.model_validate_json(path.read_bytes()) if path.exists() else None
-
-
 def _judged(proof: Proof, code: int, seen: Mapping[str, Any]) -> Proof:
     """Tell a control that is missed from everything else that makes a session fail."""
     first = next((test for test in seen["tests"] if test["outcome"] == "failed"), None)
@@ -395,18 +282,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="sessions at a time (%(default)s)")
     options = parser.parse_args(arguments)
     root, started = Path.cwd(), dt.datetime.now(dt.UTC)
+    try:
+        key, demo = signing_key()  # said now, and not after minutes of work
+    except EvidenceKeyError as error:
+        print(error, file=sys.stderr)  # noqa: T201  a command
+        return 1
     proofs = Prover(root, options.fault_models, Limits(jobs=max(1, options.jobs))).prove(options.control)
     for proof in proofs:
         print(proof)  # noqa: T201  a command
     if not options.control:  # a part of the controls is no record of all
-        _write(root, started, proofs)
+        _write(root, started, proofs, key=key, demo=demo)
     unproved = [proof for proof in proofs if proof.outcome is not Outcome.PROVED]
     print(f"{len(proofs) - len(unproved)} of {len(proofs)} controls proved")  # noqa: T201  a command
     return 1 if unproved or not proofs else 0
 
 
-def _write(root: Path, started: dt.datetime, proofs: Sequence[Proof]) -> None:
-    key, demo = signing_key()
+def _write(root: Path, started: dt.datetime, proofs: Sequence[Proof], *, key: Ed25519PrivateKey, demo: bool) -> None:
     record = Proofs(
         started=started,
         finished=dt.datetime.now(dt.UTC),

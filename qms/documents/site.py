@@ -39,7 +39,7 @@ from qms.items import (
     Verdict,
 )
 from qms.locks import LockError
-from qms.proof import Outcome
+from qms.proofs import Outcome
 
 _KINDS: Mapping[type[Item], tuple[str, str]] = {
     IntendedUse: ("intended use", "intended-use.html"),

@@ -10,11 +10,11 @@ from pathlib import PurePosixPath
 
 from pydantic import ValidationError
 
-from qms import proof, signatures
+from qms import proofs, signatures
 from qms.findings import Finding
 from qms.gate import Project, judge
 from qms.items import Item, Requirement, Risk, Status
-from qms.proof import Proof, Proofs
+from qms.proofs import Proof, Proofs
 from qms.sources import Test, Unit
 
 
@@ -230,7 +230,7 @@ class Trace:
     def proofs(self) -> Proofs | None:
         """The record of the controls that were switched off; None if there is none that is genuine."""
         try:
-            found = proof.read(self.project.root)
+            found = proofs.read(self.project.root)
         except ValidationError:
             return None
         return found if found and found.is_genuine() else None

@@ -20,7 +20,7 @@ from qms.gate.changes import (
 )
 from qms.gate.mutation import RELEASE, Mutation
 from qms.gate.sample import DAY, Sample, fresh_key
-from qms.proof import Outcome
+from qms.proofs import Outcome
 
 _SRS = "requirements.yaml"
 _TEST_ID = "tests/test_thing.py::test_it_adds"

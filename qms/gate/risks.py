@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from qms.findings import Finding
 from qms.gate.project import Project
 from qms.items import Requirement, Risk, Status, Topic
-from qms.proof import PROOFS, Outcome, Proof, controls_of
-from qms.proof import read as read_proofs
+from qms.proofs import PROOFS, Outcome, Proof, controls_of
+from qms.proofs import read as read_proofs
 
 
 def policy(project: Project) -> Iterator[Finding]:

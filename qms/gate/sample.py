@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from qms.evidence import Environment, Evidence, Measured, TestRecord, public_key_of, write
 from qms.items import Signer, Topic
 from qms.load import load
-from qms.proof import PROOFS, Outcome, Proof, Proofs
+from qms.proofs import PROOFS, Outcome, Proof, Proofs
 from qms.signatures import required, sign
 from qms.sources import Mark, sha256, sources, units
 from qms.standards import IEC_62304

@@ -148,7 +148,7 @@ def demo_evidence(made: Sample) -> None:
 
 def demo_proof(made: Sample) -> None:
     path = made.root / "qms/evidence/proofs.json"
-    from qms.proof import Proofs  # noqa: PLC0415  only here
+    from qms.proofs import Proofs  # noqa: PLC0415  only here
 
     record = Proofs.model_validate_json(path.read_bytes()).model_copy(update={"demo": True, "signature": ""})
     path.write_text(record.signed(made.key).model_dump_json())

@@ -14,7 +14,8 @@ import pytest
 
 from qms.faults import EXIT_NOT_APPLIED, FaultModelError, always, load_faults, replace_everywhere
 from qms.load import load
-from qms.proof import PROOFS, Candidate, Limits, Outcome, Proof, Proofs, Prover, controls_of, main, read
+from qms.proof import Candidate, Limits, Prover, main
+from qms.proofs import PROOFS, Outcome, Proof, Proofs, controls_of, read
 
 pytestmark = pytest.mark.verifies("SRS-186", level="integration", technique="fault-injection")
 
