@@ -329,6 +329,7 @@ class Workflow(DBOSConfiguredInstance):
             note = Note(reason=Reason.INTERNAL_ERROR, text="the node ended too often while it worked on this study")
             self.rooms.ledger.advance(study, StudyState.FAILED, note)
             self.rooms.audit.of(status.workflow_id, study).ended(StudyState.FAILED, note.reason)
+            DBOS.cancel_workflow(status.workflow_id)  # named once: a retry is another workflow
 
     @contextmanager
     def _named_ending(self, study: str) -> Iterator[None]:

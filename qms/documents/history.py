@@ -33,7 +33,7 @@ def changes(root: Path, most: int = 1000) -> tuple[Change, ...]:
     if git is None or not (root / ".git").exists():
         return ()
     done = subprocess.run(
-        [git, "-C", str(root), "log", f"--max-count={most}", f"--format=%H{_SEPARATOR}%cs{_SEPARATOR}%ae %s"],
+        [git, "-C", str(root), "log", f"--max-count={most}", f"--format=%H{_SEPARATOR}%cs{_SEPARATOR}%s"],
         capture_output=True,
         text=True,
         check=False,

@@ -261,6 +261,14 @@ class Trace:
         return tuple(found)
 
     @cached_property
+    def approvals_of(self) -> Mapping[str, tuple[ApprovalShown, ...]]:
+        """The same by item."""
+        found: dict[str, list[ApprovalShown]] = defaultdict(list)
+        for each in self.approvals:
+            found[each.item.id].append(each)
+        return {item: tuple(shown) for item, shown in found.items()}
+
+    @cached_property
     def runs(self) -> Mapping[str, tuple[str, ...]]:
         """For each requirement the runs in which tests that count passed."""
         found: dict[str, dict[str, None]] = defaultdict(dict)

@@ -20,6 +20,7 @@ from qms.documents.drawing import draw, reduced
 from qms.documents.history import changes
 from qms.documents.names import Entry, Names
 from qms.documents.prose import Prose
+from qms.documents.strictdoc import export
 from qms.documents.trace import Trace
 from qms.gate import Project, read, sample
 from qms.gate.sample import Sample
@@ -179,6 +180,24 @@ def test_without_one_no_page_says_so(project: Sample, tmp_path: Path) -> None:
         assert "DEMO" not in page.text.replace("demo", ""), name
         assert "nobody's" not in page.text, name
         assert "NOT FOR CLINICAL USE" in page.text, name
+
+
+@pytest.mark.parametrize(
+    ("edit", "state"),
+    [
+        (("qms/records/requirements.yaml", "two numbers", "some numbers"), "stale"),
+        (("qms/records/user_requirements.yaml", "It shall add.", "It shall add up."), "suspect"),
+    ],
+)
+def test_an_approval_that_no_longer_holds_is_shown(
+    project: Sample, tmp_path: Path, edit: tuple[str, str, str], state: str
+) -> None:
+    before = {each.item.id: each.state for each in Trace(read(project.root, today=sample.DAY)).approvals}
+    project.edit(*edit)
+    trace = Trace(read(project.root, today=sample.DAY))
+    assert before["SRS-001"] == "signed"
+    assert [each.state for each in trace.approvals_of["SRS-001"]] == [state]
+    assert f"reviewer {state}" in " ".join(of_sample(project, tmp_path / "out")["requirements.html"].text.split())
 
 
 def test_what_counts_and_what_does_not_is_shown(project: Sample) -> None:
@@ -374,6 +393,14 @@ def test_the_record_for_strictdoc(project: Sample, tmp_path: Path) -> None:
     assert text.endswith("RELATIONS:\n- TYPE: Parent\n  VALUE: URS-001\n")
     risks = (tmp_path / "strictdoc/risks.sdoc").read_text()
     assert "  VALUE: HAZ-001\n- TYPE: Parent\n  VALUE: SRS-001\n" in risks
+
+
+@pytest.mark.verifies("SRS-194", level="integration", technique="bad-input")
+def test_a_relation_to_nothing_is_not_handed_on(project: Sample) -> None:
+    project.change("requirements.yaml", lambda rows: rows[0].update(user_requirements=["URS-099", "URS-001"]))
+    text = export(read(project.root, today=sample.DAY).records)["requirements.sdoc"]
+    assert "VALUE: URS-001" in text
+    assert "URS-099" not in text
 
 
 @pytest.mark.verifies("SRS-194", level="integration", technique="real-data")
