@@ -22,6 +22,8 @@ from node.workflow import Rooms, Workflow
 _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.5
 _WALK_SECONDS = 300.0
+_POISON_SECONDS = 5.0
+"""How often to look for studies that DBOS gives up: it does so after the start, while it recovers."""
 _BATCH = 200
 
 
@@ -57,7 +59,7 @@ class Registrar:
         self._thread.join()
 
     def _run(self) -> None:
-        cursor, walked = None, 0.0
+        cursor, walked, looked = None, 0.0, 0.0
         while not self._stop.is_set():
             try:
                 if time.monotonic() - walked > _WALK_SECONDS or not walked:
@@ -66,6 +68,9 @@ class Registrar:
                 names, cursor = self._rooms.inbox.arrivals(cursor)
                 self.register(names)
                 self.begin_quiet_studies()
+                if time.monotonic() - looked > _POISON_SECONDS:
+                    looked = time.monotonic()
+                    self._workflow.name_the_poisoned()
             except Exception as error:  # noqa: BLE001  a full disk must not end the registrar: it tries again
                 _log.error("registrar.failed", error=type(error).__name__)
             self._stop.wait(_POLL_SECONDS)

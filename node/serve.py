@@ -110,7 +110,7 @@ def serve(config: Config, stopping: threading.Event | None = None) -> None:
         workflow = Workflow(rooms)
         auditing = Auditing(config, rooms.audit, vault=rooms.vault, ledger=rooms.ledger, store=rooms.store)
         auditing.start()
-        _launch(config, workflow)
+        _launch(config)
         registrar = Registrar(rooms, workflow, config.gather.quiet_seconds)
         registrar.start()
         _log.info("node.ready", ae_title=config.node.ae_title, port=config.receive.port)
@@ -180,7 +180,7 @@ def _check_acceptance(config: Config, model: Manifest) -> None:
         _log.warning("node.model-not-accepted", model=model.name, version=model.version, reason=str(error))
 
 
-def _launch(config: Config, workflow: Workflow) -> None:
+def _launch(config: Config) -> None:
     """Start the workflows; DBOS resumes at once what a crash left."""
     DBOS(config=dbos_config(config))
     _log_through_root("dbos")
@@ -188,7 +188,6 @@ def _launch(config: Config, workflow: Workflow) -> None:
     DBOS.register_queue(READ, worker_concurrency=config.workflow.parallel_studies, polling_interval_sec=0.2)
     DBOS.register_queue(FOLLOW, worker_concurrency=config.workflow.parallel_studies, polling_interval_sec=0.2)
     DBOS.register_queue(DELIVER, worker_concurrency=8, polling_interval_sec=0.2)
-    workflow.name_the_poisoned()
 
 
 def _receiver_settings(config: Config) -> ReceiverSettings:
