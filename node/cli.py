@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", type=Path, metavar="DIR", default=Path("demo-out"), help="where results go (%(default)s)"
     )
+    demo.add_argument("--keep", action="store_true", help="leave the node's folder in DIR/node, for trace and audit")
     demo.add_argument("--no-open", action="store_true", help="do not open the report in a browser")
 
     status = _command(commands, "status", _status, "say where a study stands, and what happened to each of its images")
@@ -182,7 +183,7 @@ def _demo(options: argparse.Namespace) -> int:
     from node.demo import run_demo
 
     configure_logs("console", "warning")
-    return run_demo(options.study, options.prior, options.out, open_browser=not options.no_open)
+    return run_demo(options.study, options.prior, options.out, open_browser=not options.no_open, keep=options.keep)
 
 
 def _status(options: argparse.Namespace) -> int:

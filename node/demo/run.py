@@ -38,6 +38,7 @@ from node.dicom.reasons import Refused
 _POLL_S = 0.25
 _UNKNOWN_S = 90.0  # from the last object taken to the first word about the study
 _ARRIVAL_S = 30.0  # from "delivered" to the PACS holding it
+_KEPT = "node"
 _OURS = re.compile(r"\d\d-[a-z0-9-]+-(SEG|SR)\.dcm")
 
 
@@ -47,6 +48,7 @@ def run_demo(
     out: Path,
     *,
     open_browser: bool,
+    keep: bool = False,
     pacs: PacsKind = "auto",
     timeout_s: float = 3600.0,
     console: Console | None = None,
@@ -63,6 +65,8 @@ def run_demo(
         Output folder: ``report.html``, ``results/*.dcm`` and ``node.log``.
     open_browser
         Open the page, where there is someone in front of a screen.
+    keep
+        Leave the node's folder in ``out/node``, for ``overread trace``, ``status`` and ``audit verify``.
     pacs
         Which PACS plays along.
     timeout_s
@@ -80,15 +84,17 @@ def run_demo(
         # pydicom's warnings quote values of the user's files, which are a patient's.
         warnings.filterwarnings("ignore", module=r"pydicom\b")
         try:
-            return _Demo(console, out.absolute(), pacs, timeout_s).run(study, prior, open_browser=open_browser)
+            demo = _Demo(console, out.absolute(), pacs, timeout_s, keep=keep)
+            return demo.run(study, prior, open_browser=open_browser)
         except (DemoFailedError, NodeFailedError, OrthancFailedError, NotRoutedError) as error:
             console.print(f"overread demo: {error}", style="bold red", markup=False, soft_wrap=True)
             return 1
 
 
 class _Demo:
-    def __init__(self, console: Console, out: Path, pacs: PacsKind, timeout_s: float) -> None:
+    def __init__(self, console: Console, out: Path, pacs: PacsKind, timeout_s: float, *, keep: bool) -> None:
         self._console = console
+        self._keep = keep
         self._out = out
         self._pacs_kind = pacs
         self._timeout_s = timeout_s
@@ -101,6 +107,7 @@ class _Demo:
             work = Path(name)
             cases = find_cases(study, prior, work, self._say)
             self._clear()
+            stack.callback(self._keep_node, work / "node")  # first in, last out: the node has ended then
             port = free_port()
             pacs = open_pacs(self._pacs_kind, work, node_address(port))
             stack.callback(pacs.stop)
@@ -123,6 +130,13 @@ class _Demo:
                 file.unlink()
         for old in ("report.html", "node.log"):
             (self._out / old).unlink(missing_ok=True)
+        if (self._out / _KEPT / "overread.toml").exists():
+            shutil.rmtree(self._out / _KEPT)
+
+    def _keep_node(self, folder: Path) -> None:
+        if self._keep and folder.exists():
+            shutil.move(folder, self._out / _KEPT)
+            self._say(f"Node     {self._out / _KEPT / 'overread.toml'}")
 
     def _travel(self, cases: Sequence[Case], pacs: Pacs, node: Node) -> None:
         """Send the studies and watch them until each has its results or has failed."""

@@ -21,7 +21,7 @@ from node.demo.phantom.study import PATIENT_ID
 from tests.node.demo.objects import SyntheticStudy
 
 
-def demo(study: Path | None, out: Path, prior: Path | None = None) -> tuple[int, str]:
+def demo(study: Path | None, out: Path, prior: Path | None = None, *, keep: bool = False) -> tuple[int, str]:
     """Run the demonstration with the built-in PACS; return its exit status and what it said."""
     said = io.StringIO()
     status = run_demo(
@@ -29,6 +29,7 @@ def demo(study: Path | None, out: Path, prior: Path | None = None) -> tuple[int,
         prior,
         out,
         open_browser=False,
+        keep=keep,
         pacs="built-in",
         timeout_s=800,
         console=Console(file=said, width=300, highlight=False),
@@ -98,6 +99,20 @@ def test_a_node_that_cannot_start_says_why_and_leaves_nothing(
     assert children() == before
 
 
+@pytest.mark.verifies("SRS-168", level="integration", technique="example")
+def test_the_nodes_folder_stays_if_it_is_asked_for_and_goes_with_the_next_run(
+    synthetic: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERREAD_WEIGHTS", str(tmp_path / "no weights"))
+    out = tmp_path / "out"
+
+    demo(synthetic.seg.parent, out, keep=True)
+    assert {"node.log", "node/overread.key", "node/overread.toml"} <= set(left_in(out))
+
+    demo(synthetic.seg.parent, out)
+    assert left_in(out) == ["node.log"]
+
+
 @pytest.mark.verifies("SRS-168", level="integration", technique="adversarial")
 def test_a_real_node_is_left_alone(synthetic: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings and key of the machine's own node, which may be in the environment, do not reach the demonstration's."""
@@ -122,7 +137,7 @@ def test_what_an_earlier_run_left_goes_and_what_is_not_ours_stays(tmp_path: Path
     demo(tmp_path / "missing", out)
     assert left_in(out) == before, "nothing to show in its place: it stays"
 
-    run._Demo(Console(), out, "built-in", 1.0)._clear()
+    run._Demo(Console(), out, "built-in", 1.0, keep=False)._clear()
     assert left_in(out) == ["letter.txt", "results/mine.dcm"]
 
 
