@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Site:
     settings: Path
     port: int
     environment: dict[str, str] = field(default_factory=dict)
+    _said: int = 0
 
     @property
     def log(self) -> Path:
@@ -51,23 +52,26 @@ class Site:
         """Start the node's process."""
         program = ["-m", "tests.node.dying_node", die_at] if die_at else ["-m", "node.cli", "serve", "--config"]
         environment = {**os.environ, **self.environment}
+        self._said = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *program, str(self.settings)], stderr=log, stdout=log, env=environment
             )
 
     def wait_ready(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until the node listens; fail with its log if it ends before."""
+        """Wait until the node listens; fail with its log if it ends before.
+
+        A receiver of a node that was killed a moment ago may still answer on the port: the node itself has to say so.
+        """
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise AssertionError(f"the node ended with {process.returncode}:\n{self.log.read_text()[-3000:]}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                time.sleep(0.1)
-            else:
-                return
+            if b'"node.ready"' in self.log.read_bytes()[self._said :]:
+                with suppress(OSError):
+                    socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                    return
+            time.sleep(0.1)
         raise AssertionError(f"the node was not ready in {START_S} s:\n{self.log.read_text()[-3000:]}")
 
     def status(self, study_instance_uid: str) -> StudyStatus | None:
