@@ -96,7 +96,7 @@ def test_of_the_projects_locks_no_package_and_no_hash_is_overlooked() -> None:
     for lock, path in LOCKS.items():
         text = (ROOT / path).read_text(encoding="utf-8")
         ours = [pin for pin in pins if pin.lock == lock]
-        names = re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)
+        names = re.findall(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==", text, re.MULTILINE)
         assert [pin.name for pin in ours] == names
         assert sum(len(pin.hashes) for pin in ours) == text.count("--hash=")
         assert all(pin.required_by for pin in ours), "uv says for every package who asks for it"
