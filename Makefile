@@ -54,8 +54,8 @@ check: $(VENV)/.installed-dev
 test: check weights
 	$(BIN)/coverage erase
 	status=0; $(BIN)/coverage run -m pytest -m "not system$(if $(FAST), and not slow)" --evidence test || status=$$?; \
-	$(BIN)/coverage combine -q && $(BIN)/coverage report --skip-covered --skip-empty | tail -n 40; \
-	$(BIN)/python -m qms.seal test || status=1; exit $$status
+	$(BIN)/python -m qms.seal test || status=1; \
+	$(BIN)/coverage report --skip-covered --skip-empty | tail -n 40; exit $$status
 
 # Real peers from Debian (Orthanc, DCMTK): installed here, started and stopped by the tests, on loopback.
 system-test: export COVERAGE_FILE := $(CURDIR)/.coverage-system
@@ -63,7 +63,7 @@ system-test: $(VENV)/.installed-dev weights
 	tests/system/install-peers
 	$(BIN)/coverage erase
 	status=0; $(BIN)/coverage run -m pytest -m system --evidence system || status=$$?; \
-	$(BIN)/coverage combine -q; $(BIN)/python -m qms.seal system || status=1; exit $$status
+	$(BIN)/python -m qms.seal system || status=1; exit $$status
 
 # Each risk control is switched off once, and its tests must notice; then every gap of the quality record is named.
 # PROFILE=release also asks for what only people can give.
@@ -81,4 +81,4 @@ lock:
 	uv pip compile -q --no-strip-extras pyproject.toml requirements/build.in --extra cpu --extra dev --universal --generate-hashes --python-version 3.11 --no-header -c requirements/cpu.lock -o requirements/dev.lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build *.egg-info .coverage* damaged-coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -210,7 +210,7 @@ class Prover:
             command = [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "qms.fault_plugin"),
                 *(f"--fault-models={self._models}", f"--fault-report={report}"),
-                *(["-x"] if stop_at_first else []),
+                *(["--maxfail=4"] if stop_at_first else []),  # a few: the first may only be a fixture's
                 *arguments,
             ]
             limit = limit_s or self._limits.session_s
@@ -247,7 +247,10 @@ def _witnesses(evidence: Iterable[Evidence]) -> Iterator[tuple[str, str, str, fl
 
 def _judged(proof: Proof, code: int, seen: Mapping[str, Any]) -> Proof:
     """Tell a control that is missed from everything else that makes a session fail."""
-    first = next((test for test in seen["tests"] if test["outcome"] == "failed"), None)
+    failed = [test for test in seen["tests"] if test["outcome"] == "failed"]
+    # A fixture that needs the control fails before its test has looked; another test may.
+    looked = [test for test in failed if test["when"] == "call" and not test["by_fault"]]
+    first = next(iter(looked or failed), None)
     if code == EXIT_NOT_APPLIED or seen["error"] or not seen["applied"]:
         change: dict[str, Any] = {"text": seen["error"] or "the fault was not applied"}
     elif first is None:

@@ -1,15 +1,19 @@
 """Turn the notes of a test run and what coverage.py measured into signed evidence.
 
-Run after ``coverage combine``, so that what child processes executed is in: ``python -m qms.seal test``.
+``python -m qms.seal test`` first puts together what the processes of the run measured. A process that was killed while
+it wrote leaves a damaged file (coverage.py writes without a journal); it is left out, and said: ``coverage combine``
+gives up then.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
@@ -18,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from coverage import CoverageData
+from coverage.exceptions import CoverageException, NoDataError
 
 from qms import plugin
 from qms.evidence import (
@@ -77,6 +82,37 @@ def seal(root: Path, run: str, data_file: Path) -> Path:
     return path
 
 
+def combine(data_file: Path) -> list[Path]:
+    """Put together what the processes of a run measured, as ``coverage combine`` does, and return the damaged files.
+
+    Parameters
+    ----------
+    data_file
+        Where it goes. The processes' files lie beside it, with more to their names; whole ones are removed.
+    """
+    combined = CoverageData(str(data_file))
+    damaged = []
+    for path in sorted(data_file.parent.glob(f"{data_file.name}.*")):
+        measured = CoverageData(str(path))
+        try:
+            measured.read()
+            if not (_is_whole(path) and all(measured.measured_files())):
+                raise NoDataError("cut off")
+            CoverageData(no_disk=True).update(measured)
+        except (CoverageException, sqlite3.Error):
+            damaged.append(path.rename(path.with_name(f"damaged-{path.name.lstrip('.')}")))
+            continue
+        combined.update(measured)
+        path.unlink()
+    combined.write()
+    return damaged
+
+
+def _is_whole(path: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
 def environment() -> Environment:
     """Return what is known of the machine and the packages here, without its name or its user."""
     packages = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}
@@ -129,6 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run")
     parser.add_argument("--data-file", type=Path, default=Path(os.environ.get("COVERAGE_FILE", ".coverage")))
     options = parser.parse_args(arguments)
+    for damaged in combine(options.data_file):
+        print(f"left out, damaged: {damaged.name}", file=sys.stderr)  # noqa: T201  a command
     try:
         path = seal(Path.cwd(), options.run, options.data_file)
     except EvidenceKeyError as error:

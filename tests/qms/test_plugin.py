@@ -15,7 +15,7 @@ from qms.evidence import Evidence, read_all
 from qms.gate.links import find_links
 from qms.items import Requirement
 from qms.load import load
-from qms.seal import seal
+from qms.seal import combine, seal
 from qms.sources import sources, units
 
 ROOT = Path(__file__).parents[2]
@@ -177,13 +177,12 @@ def _environment(root: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def evidence(project: Path) -> Evidence:
-    for command in (
-        ["coverage", "run", "-m", "pytest", "-q", "-m", "not slow", "-W", "ignore", "--evidence", "test"],
-        ["coverage", "combine", "-q"],
-    ):
-        subprocess.run(
-            [sys.executable, "-m", *command], cwd=project, env=_environment(project), capture_output=True, check=False
-        )
+    command = ["coverage", "run", "-m", "pytest", "-q", "-m", "not slow", "-W", "ignore", "--evidence", "test"]
+    subprocess.run(
+        [sys.executable, "-m", *command], cwd=project, env=_environment(project), capture_output=True, check=False
+    )
+    (project / ".coverage.damaged").write_bytes(b"SQLite format 3\0 and then the power went")
+    assert combine(project / ".coverage") == [project / "damaged-coverage.damaged"]
     seal(project, "test", project / ".coverage")
     found, findings = read_all(project)
     assert not findings
@@ -285,6 +284,7 @@ def test_evidence_goes_stale_with_what_it_rests_on(
     assert still_counts or rejected["test_counts"] == f"{path} has changed since the run"
 
 
+@pytest.mark.verifies("SRS-182", level="integration", technique="example")
 def test_the_notes_of_a_run(project: Path, tmp_path: Path) -> None:
     """The plugin itself is measured here: it runs in a child process of this test, under the outer coverage."""
     environment = _environment(project, PYTHONDONTWRITEBYTECODE="1")

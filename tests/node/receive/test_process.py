@@ -156,11 +156,12 @@ def test_a_taken_port_is_an_error_at_once(tmp_path):
 
 
 @pytest.mark.verifies("SRS-005", level="integration", technique="fault-injection")
-def test_a_disk_that_refuses_is_never_a_success(tmp_path):
+def test_a_disk_that_refuses_is_never_a_success(tmp_path, monkeypatch):
     """A file size limit, inherited by the receiver, stands for a full disk; a small object still goes through."""
     large, small = tmp_path / "large.dcm", tmp_path / "small.dcm"
     slice_of("process", 1, rows=256).save_as(large, enforce_file_format=True)
     slice_of("process", 2, rows=64).save_as(small, enforce_file_format=True)
+    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)  # its data file would be cut off too
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
