@@ -110,7 +110,7 @@ def combine(data_file: Path) -> list[Path]:
 
 def _is_whole(path: Path) -> bool:
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        return database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return bool(database.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 
 
 def environment() -> Environment:
