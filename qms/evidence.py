@@ -218,5 +218,5 @@ def read_all(root: Path) -> tuple[list[Evidence], list[Finding]]:
 
 def _files(root: Path) -> Iterator[Path]:
     for path in sorted((root / EVIDENCE).glob("*.json")):
-        if not path.name.endswith((".run.json", "proofs.json")):
+        if path.is_file() and not path.name.endswith((".run.json", "proofs.json")):
             yield path

@@ -49,6 +49,7 @@ KINDS: Mapping[str, type[Item]] = {
 _POLICIES: Mapping[str, type[BaseModel]] = {"risk_policy": RiskPolicy, "approval_policy": ApprovalPolicy}
 
 _ItemT = TypeVar("_ItemT", bound=Item)
+_DEEP = re.compile(r"(?:[\[{]\s*){40}")
 _ID = re.compile(r"^- id:\s*['\"]?([A-Za-z0-9.-]+)", re.MULTILINE)
 
 
@@ -151,10 +152,10 @@ def _files(folder: Path, name: str) -> list[Path]:
 
 def _read_items(root: Path, path: Path, kind: type[Item], findings: list[Finding]) -> Iterator[tuple[Item, Place]]:
     shown = path.relative_to(root).as_posix()
-    text = path.read_text(encoding="utf-8")
     try:
+        text = _text(path)
         rows = yaml.load(text, _Loader)  # noqa: S506  a safe loader in both cases
-    except yaml.YAMLError as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         findings.append(Finding(shown, "unreadable", f"not YAML: {_first_line(error)}", shown))
         return
     if not isinstance(rows, list):
@@ -171,6 +172,14 @@ def _read_items(root: Path, path: Path, kind: type[Item], findings: list[Finding
             findings.extend(Finding(name, "schema", text, str(place)) for text in _problems(error))
 
 
+def _text(path: Path) -> str:
+    """Return a file's text, unless it is so deeply nested that the parser, which is C, would end the process."""
+    text = path.read_text(encoding="utf-8")
+    if _DEEP.search(text):
+        raise ValueError("nested too deeply")
+    return text
+
+
 def _read_policy(root: Path, name: str, kind: type[BaseModel], findings: list[Finding]) -> BaseModel | None:
     path = root / RECORDS / f"{name}.yaml"
     shown = path.relative_to(root).as_posix()
@@ -178,11 +187,11 @@ def _read_policy(root: Path, name: str, kind: type[BaseModel], findings: list[Fi
         findings.append(Finding(shown, "unreadable", "this file is missing", shown))
         return None
     try:
-        return kind.model_validate(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # noqa: S506  a safe loader
-    except yaml.YAMLError as error:
-        findings.append(Finding(shown, "unreadable", f"not YAML: {_first_line(error)}", shown))
+        return kind.model_validate(yaml.load(_text(path), _Loader))  # noqa: S506  a safe loader
     except ValidationError as error:
         findings.extend(Finding(shown, "schema", text, shown) for text in _problems(error))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        findings.append(Finding(shown, "unreadable", f"not YAML: {_first_line(error)}", shown))
     return None
 
 

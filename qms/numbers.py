@@ -19,9 +19,10 @@ CLAIMS = ("README.md", "docs/*.md", "models/*/card.md", "qms/narrative/**/*.md")
 """The documents that claim something, as patterns below the project's folder."""
 
 _BOUND = re.compile(r"([-+]?\d+(?:\.\d+)?)(?:\s*(?:%|[a-z]+))?\s*<!--\s*=([a-z0-9-]+)\s*-->")
-_SOURCE = re.compile(r"<!--\s*source:\s*\S.*?-->", re.DOTALL)
+_SOURCE = re.compile(r"<!--\s*source:\s*\S[^>]{7,}?-->", re.DOTALL)
 _PERFORMANCE = re.compile(
-    r"\b(Dice|IoU|Jaccard|AUC|AUROC|F1|HD95|ASSD|NSD|FROC|sensitivity|specificity|recall|precision|false positives?)\b",
+    r"\b(accuracy (?:is|of)|Dice|IoU|Jaccard|AUC|AUROC|F1|HD95|ASSD|NSD|FROC|sensitivity|specificity|recall|precision|"
+    r"false positives?)\b",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\w.#-])[-+]?\d*\.\d+(?!\.?\w)|(?<!\w)\d+ of \d+(?!\w)|(?<![\w.])\d+(?:\.\d+)? ?%")
@@ -38,9 +39,9 @@ def check_claims(root: Path, numbers: Mapping[str, Measured]) -> Iterator[Findin
         What tests measured, by name.
     """
     for pattern in CLAIMS:
-        for path in sorted(root.glob(pattern)):
+        for path in sorted(path for path in root.glob(pattern) if path.is_file()):
             shown = path.relative_to(root).as_posix()
-            for line, paragraph in _paragraphs(path.read_text(encoding="utf-8")):
+            for line, paragraph in _paragraphs(path.read_text(encoding="utf-8", errors="replace")):
                 yield from _check(shown, line, paragraph, numbers)
 
 

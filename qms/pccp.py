@@ -12,6 +12,7 @@ import argparse
 import datetime as dt
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,12 +57,21 @@ class Criterion(_Part):
         ``low`` or ``high``: that end of the confidence interval is compared, ``value``: the value itself.
     at_least, at_most
         The bound; both may be given.
+    possible
+        The least and the greatest value that the metric can have at all.
     """
 
     metric: str
     bound: Literal["value", "low", "high"]
     at_least: float | None = None
     at_most: float | None = None
+    possible: tuple[float, float] | None = None
+
+    def is_possible(self, measured: Measured) -> bool:
+        """Return whether a measurement can be one: a Dice of 97 was typed in percent."""
+        numbers = [n for n in (measured.value, measured.low, measured.high) if n is not None]
+        least, most = self.possible or (-math.inf, math.inf)
+        return all(math.isfinite(number) and least <= number <= most for number in numbers)
 
     def holds(self, measured: Measured) -> bool:
         """Return whether a measurement meets it. A bound that was not measured is not met."""
@@ -320,7 +330,10 @@ def _refusal(plan: Plan, modification: Modification, results: Results) -> tuple[
     if results.cases != plan.test_set.cases:
         return (f"its results are of {results.cases} cases, the sealed test set has {plan.test_set.cases}",)
     missing = sorted({c.metric for c in modification.criteria} - results.measured.keys())
-    return (f"its results lack {', '.join(missing)}",) if missing else ()
+    if missing:
+        return (f"its results lack {', '.join(missing)}",)
+    impossible = sorted({c.metric for c in modification.criteria if not c.is_possible(results.measured[c.metric])})
+    return (f"no such value is possible: {', '.join(impossible)}",) if impossible else ()
 
 
 def _manifest(folder: Path) -> Manifest:

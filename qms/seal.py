@@ -115,7 +115,8 @@ def _is_whole(path: Path) -> bool:
 
 def environment() -> Environment:
     """Return what is known of the machine and the packages here, without its name or its user."""
-    packages = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}
+    found = importlib.metadata.distributions()
+    packages = {dist.metadata["Name"]: dist.version for dist in found if dist.metadata["Name"]}
     return Environment(
         python=platform.python_version(),
         system=platform.platform(),

@@ -137,7 +137,7 @@ def read_chain(root: Path) -> tuple[list[Approval], list[Finding]]:
     path = root / APPROVALS
     approvals: list[Approval] = []
     before = GENESIS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     for number, line in enumerate(lines, 1):
         place = f"{APPROVALS}:{number}"
         try:
@@ -146,6 +146,9 @@ def read_chain(root: Path) -> tuple[list[Approval], list[Finding]]:
             return approvals, [Finding(f"approval {number}", "broken-chain", "it cannot be read", place)]
         if approval.number != number or approval.before != before:
             text = "it does not follow the one before: a line was changed, removed or moved"
+            return approvals, [Finding(approval.item, "broken-chain", text, place)]
+        if approvals and approval.time < approvals[-1].time:
+            text = "it is dated before the one that it follows"
             return approvals, [Finding(approval.item, "broken-chain", text, place)]
         if not approval.is_genuine():
             return approvals, [Finding(approval.item, "forged-approval", "its signature does not hold", place)]
@@ -234,9 +237,10 @@ def sign(
     return signed
 
 
-def kind_of(item: Item) -> str:
+def kind_of(item: Item | type[Item]) -> str:
     """Return the kind of an item, as the approval policy names it: ``requirement``, ``risk``, ``user-requirement``."""
-    words = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in type(item).__name__)
+    name = item.__name__ if isinstance(item, type) else type(item).__name__
+    words = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)
     return words.removeprefix("-")
 
 
@@ -253,14 +257,32 @@ def valid_approvals(
     approvals: Iterable[Approval], policy: ApprovalPolicy, today: dt.date
 ) -> Mapping[tuple[str, str], Approval]:
     """Return the last approval of each item and role, unless it was taken back, expired, or by who may not sign."""
-    signers = {(signer.public_key, signer.role): signer for signer in policy.signers}
     found: dict[tuple[str, str], Approval] = {}
     for approval in approvals:
+        if why_not(approval, policy, today):
+            continue
         key = (approval.item, approval.role)
-        signer = signers.get((approval.public_key, approval.role))
-        allowed = signer is not None and signer.is_valid(approval.time.date())
-        fresh = (today - approval.time.date()).days <= policy.valid_days
         found.pop(key, None)
-        if approval.action == "approve" and allowed and fresh:
+        if approval.action == "approve" and (today - approval.time.date()).days <= policy.valid_days:
             found[key] = approval
     return found
+
+
+def why_not(approval: Approval, policy: ApprovalPolicy, today: dt.date) -> str:
+    """Say why an approval in the chain is nobody's who may give it; empty if it is.
+
+    The policy decides, and not what the approval says of itself.
+    """
+    named = [s for s in policy.signers if (s.public_key, s.role) == (approval.public_key, approval.role)]
+    meanings = [role.meaning for role in policy.roles if role.role == approval.role]
+    if not named:
+        return f"its key is not that of a {approval.role} in the policy"
+    if approval.name != named[0].name or approval.meaning not in meanings:
+        return "name or meaning are not those of the policy"
+    if approval.demo != named[0].demo:
+        return "it does not say truly whether its key is a DEMO key"
+    if not named[0].is_valid(approval.time.date()):
+        return f"{approval.name} might not sign on that day: revoked or expired"
+    if approval.time.date() > today:
+        return "it is dated in the future"
+    return ""

@@ -108,15 +108,12 @@ def units(root: Path) -> dict[str, Unit]:
     root
         The project's folder.
 
-    Raises
-    ------
-    SyntaxError
-        If a module is not Python.
+    A module that is not Python is left out: `unparsable` names it.
     """
     found = {}
     for path in _python_files(root, ROOMS):
         text = path.read_bytes()
-        tree = ast.parse(text, str(path))
+        tree = _parsed(path)
         lines = frozenset(function_lines(tree))
         if lines:
             relative = path.relative_to(root)
@@ -124,6 +121,24 @@ def units(root: Path) -> dict[str, Unit]:
             purpose = (ast.get_docstring(tree) or "").partition("\n")[0]
             found[name] = Unit(name, relative.as_posix(), hashlib.sha256(text).hexdigest(), purpose, lines)
     return found
+
+
+def unparsable(root: Path) -> list[str]:
+    """Return the files of product and tests that are not Python."""
+    files = _python_files(root, (*ROOMS, TESTS))
+    return [path.relative_to(root).as_posix() for path in files if not _is_python(path)]
+
+
+def _is_python(path: Path) -> bool:
+    try:
+        ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), str(path)) if _is_python(path) else ast.Module([], [])
 
 
 def function_lines(tree: ast.Module) -> Iterator[int]:
@@ -153,8 +168,8 @@ def tests(root: Path) -> list[Test]:
     an identifier that is computed is one that nobody can find.
     """
     found = []
-    for path in sorted((root / TESTS).rglob("test_*.py")):
-        tree = ast.parse(path.read_bytes(), str(path))
+    for path in sorted(path for path in (root / TESTS).rglob("test_*.py") if path.is_file()):
+        tree = _parsed(path)
         relative = path.relative_to(root).as_posix()
         module_marks = _assigned_marks(tree.body)
         for name, function, marks in _test_functions(tree.body, "", module_marks):
@@ -201,4 +216,6 @@ def _literal(node: ast.expr) -> str:
 
 def _python_files(root: Path, packages: Iterable[str]) -> Iterator[Path]:
     for package in packages:
-        yield from sorted(path for path in (root / package).rglob("*.py") if "__pycache__" not in path.parts)
+        yield from sorted(
+            path for path in (root / package).rglob("*.py") if "__pycache__" not in path.parts and path.is_file()
+        )

@@ -100,3 +100,10 @@ IEC_62304: Mapping[str, str] = {
     "9.8": "ABC",
 }
 """Clauses 4 to 9 of IEC 62304:2006+A1:2015, each with the safety classes that it binds."""
+
+DOCUMENTS = (
+    *("development-plan", "risk-management-plan", "cybersecurity", "usability-plan", "ifu", "pccp", "dataset-sheets"),
+    *("release-record", "maps/iso-14971", "maps/iec-82304-1", "maps/iec-81001-5-1", "maps/fda-premarket-software"),
+    *("maps/eu-ai-act-annex-iv", "maps/eu-mdr-annex-ii-iii", "maps/gmlp", "maps/imdrf-samd-category"),
+)
+"""Documents in prose that the record may not be without, below ``qms/narrative``."""

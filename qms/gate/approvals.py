@@ -6,13 +6,39 @@ from collections.abc import Iterator, Mapping
 
 from qms.findings import Finding
 from qms.gate.project import Project
-from qms.signatures import Approval, content_hash, context_hash, read_chain, required, valid_approvals
+from qms.load import KINDS
+from qms.signatures import (
+    APPROVALS,
+    Approval,
+    content_hash,
+    context_hash,
+    kind_of,
+    read_chain,
+    required,
+    valid_approvals,
+    why_not,
+)
 
 
 def chain(project: Project) -> Iterator[Finding]:
-    """Find lines of the chain that were changed, removed, moved or forged."""
-    _, findings = read_chain(project.root)
+    """Find lines of the chain that were changed, removed, moved, forged, or signed by who may not."""
+    approvals, findings = read_chain(project.root)
     yield from findings
+    policy = project.records.approval_policy
+    for approval in approvals if policy else ():
+        reason = why_not(approval, policy, project.today) if policy else ""
+        if reason:
+            yield Finding(approval.item, "unfit-approval", f"approval {approval.number}: {reason}", str(APPROVALS))
+
+
+def policy_gaps(project: Project) -> Iterator[Finding]:
+    """Find kinds of items that no role approves, and roles for kinds that do not exist."""
+    policy = project.records.approval_policy
+    asked = {kind for role in policy.roles for kind in role.kinds} if policy else set()
+    known = {kind_of(kind) for kind in KINDS.values()}
+    for kind in sorted(asked ^ known) if policy else ():
+        text = "no role approves items of this kind" if kind in known else "there are no items of this kind"
+        yield Finding("qms/records/approval_policy.yaml", "approval-policy", f"{kind}: {text}")
 
 
 def stale(project: Project) -> Iterator[Finding]:

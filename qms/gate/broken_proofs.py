@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from qms.gate.changes import (
+    Change,
     add_copy,
     append,
+    approval,
     both,
     drop,
     edit,
@@ -24,6 +30,9 @@ from qms.proofs import Outcome
 
 _SRS = "requirements.yaml"
 _TEST_ID = "tests/test_thing.py::test_it_adds"
+_TOMORROW = dt.datetime(DAY.year, DAY.month, DAY.day + 1, tzinfo=dt.UTC)
+_LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+_LOOKS = "qms/records/pccp_looks.jsonl"
 _APPROVALS = "qms/records/approvals.jsonl"
 _POLICY = "qms/records/risk_policy.yaml"
 _PINNED = "beta==3.0 \\\n    --hash=sha256:" + "b" * 64 + "\n"
@@ -40,6 +49,23 @@ def _unlisted(sample: Sample) -> None:
 def _revoked(sample: Sample) -> None:
     before = DAY.replace(day=2)
     sample.change("approval_policy.yaml", lambda data: data["signers"][0].update(revoked=before))
+
+
+def _hidden_demo(sample: Sample) -> None:
+    sample.change("approval_policy.yaml", lambda data: data["signers"][0].update(demo=True))
+
+
+def _by_a_stranger(sample: Sample) -> None:
+    sample.key = Ed25519PrivateKey.generate()
+    sample.append_approval(item="SRS-001")
+
+
+def _no_role_for_risks(sample: Sample) -> None:
+    sample.change("approval_policy.yaml", lambda data: data["roles"][0]["kinds"].remove("risk"))
+
+
+def _proofs_of(**changes: bool) -> Change:
+    return lambda sample: sample.prove(record=changes)
 
 
 BROKEN_PROOFS: tuple[Mutation, ...] = (
@@ -63,6 +89,13 @@ BROKEN_PROOFS: tuple[Mutation, ...] = (
         "evidence-forged",
         "qms/evidence/test.json",
         edit("qms/evidence/test.json", '"seconds":0.1', '"seconds":0.2'),
+    ),
+    Mutation(
+        "a test that no run has, in a release",
+        "unrun-test",
+        _TEST_ID,
+        both(seal(tests=()), seal("system", tests=())),
+        RELEASE,
     ),
     Mutation("a failed run", "failed-run", "run test", seal(exit_status=1)),
     Mutation("a run that was cut short", "failed-run", _TEST_ID, seal_test(outcome="not-run")),
@@ -141,6 +174,20 @@ BROKEN_PROOFS: tuple[Mutation, ...] = (
         "evidence-unreadable",
         "qms/evidence/proofs.json",
         write("qms/evidence/proofs.json", "{}"),
+    ),
+    Mutation(
+        "proofs of a demonstration key in a release",
+        "demo-key",
+        "qms/evidence/proofs.json",
+        _proofs_of(demo=True),
+        RELEASE,
+    ),
+    Mutation(
+        "proofs of an unknown key in a release",
+        "unknown-key",
+        "qms/evidence/proofs.json",
+        fields("approval_policy.yaml", evidence_keys=[fresh_key()]),
+        RELEASE,
     ),
     # SOUP
     Mutation(
@@ -247,6 +294,15 @@ BROKEN_PROOFS: tuple[Mutation, ...] = (
         fields("problems.yaml", state="open"),
         RELEASE,
     ),
+    Mutation(
+        "a problem resolved by a test that was skipped",
+        "unverified-resolution",
+        "PRB-001",
+        seal_test(outcome="skipped"),
+    ),
+    Mutation("a document that is gone", "missing-document", "qms/narrative/ifu.md", remove("qms/narrative/ifu.md")),
+    Mutation("an artefact outside", "missing-artefact", "62304-4.1", fields("clauses.yaml", artefacts=["/etc/passwd"])),
+    Mutation("a ledger of looks altered by hand", "broken-ledger", _LOOKS, write(_LOOKS, "{}\n")),
     # approvals
     Mutation(
         "an approval altered by hand",
@@ -270,6 +326,20 @@ BROKEN_PROOFS: tuple[Mutation, ...] = (
         fields("user_requirements.yaml", title="Sums"),
     ),
     Mutation("an approved item that is gone", "stale-approval", "GLD-001", drop("goldens.yaml")),
+    Mutation(
+        "an approval under another name", "unfit-approval", "SRS-001", approval(item="SRS-001", name="Someone else")
+    ),
+    Mutation(
+        "an approval that means something else", "unfit-approval", "SRS-001", approval(item="SRS-001", meaning="No.")
+    ),
+    Mutation("an approval that hides its DEMO key", "unfit-approval", "INT-001", _hidden_demo),
+    Mutation("an approval by a stranger", "unfit-approval", "SRS-001", _by_a_stranger),
+    Mutation("an approval of tomorrow", "unfit-approval", "SRS-001", approval(item="SRS-001", time=_TOMORROW)),
+    Mutation("an approval dated back", "broken-chain", "SRS-001", approval(item="SRS-001", time=_LONG_AGO)),
+    Mutation("a kind that no role approves", "approval-policy", "qms/records/approval_policy.yaml", _no_role_for_risks),
+    Mutation(
+        "the policy of approvals changed", "changed-golden", "GLD-004", fields("approval_policy.yaml", valid_days=9)
+    ),
     Mutation("a missing approval in a release", "missing-approval", "SRS-001", remove(_APPROVALS), RELEASE),
     Mutation("an approval by a revoked signer in a release", "missing-approval", "SRS-001", _revoked, RELEASE),
     Mutation(

@@ -16,6 +16,7 @@ from qms.gate.changes import (
     write,
 )
 from qms.gate.mutation import RELEASE, Mutation
+from qms.gate.sample import Sample
 
 _SRS = "requirements.yaml"
 _TEST_FILE = "tests/test_thing.py"
@@ -23,6 +24,10 @@ _TEST_ID = "tests/test_thing.py::test_it_adds"
 _POLICY = "qms/records/risk_policy.yaml"
 _UNMARKED = "\n\ndef test_other():\n    assert 1 + 1 == 2\n"
 _FUNCTION = "def f():\n    return 1\n"
+
+
+def _latin(sample: Sample) -> None:
+    (sample.root / "qms/records/hazards.yaml").write_bytes("- id: HAZ-001\n  title: Mögliches\n".encode("latin-1"))
 
 
 BROKEN_RECORDS: tuple[Mutation, ...] = (
@@ -38,6 +43,23 @@ BROKEN_RECORDS: tuple[Mutation, ...] = (
         "unreadable",
         "qms/records/hazards.yaml",
         append("qms/records/hazards.yaml", "  title: Another\n"),
+    ),
+    Mutation("a record that is not UTF-8", "unreadable", "qms/records/hazards.yaml", _latin),
+    Mutation(
+        "a day that is not in the calendar",
+        "unreadable",
+        "qms/records/problems.yaml",
+        edit("qms/records/problems.yaml", "2026-01-15", "2026-02-30"),
+    ),
+    Mutation(
+        "a record nested without end",
+        "unreadable",
+        "qms/records/hazards.yaml",
+        write("qms/records/hazards.yaml", "[" * 9000),
+    ),
+    Mutation("a module that is not Python", "unparsable", "node/more.py", write("node/more.py", "def f(:\n")),
+    Mutation(
+        "a test that is not Python", "unparsable", "tests/test_more.py", write("tests/test_more.py", "def test(:\n")
     ),
     Mutation("no risk policy", "unreadable", _POLICY, remove(_POLICY)),
     Mutation("a misspelt field", "schema", "SRS-001", edit("qms/records/requirements.yaml", "rationale:", "reason:")),

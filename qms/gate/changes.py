@@ -101,6 +101,11 @@ def prove(**changes: Any) -> Change:
     return lambda sample: sample.prove(**changes)
 
 
+def approval(**changes: Any) -> Change:
+    """Put a well signed approval on the end of the chain, with changes."""
+    return lambda sample: sample.append_approval(**changes)
+
+
 def both(*steps: Change) -> Change:
     """Make one change after the other."""
 

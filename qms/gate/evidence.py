@@ -22,6 +22,16 @@ def missing_runs(project: Project) -> Iterator[Finding]:
             yield Finding(f"run {name}", "no-evidence", f"there is no evidence of it: `{command}` leaves it")
 
 
+def unrun_tests(project: Project) -> Iterator[Finding]:
+    """Find, for a release, tests that no run has: left out by path or by mark, or never collected."""
+    if not project.is_release or not project.evidence:
+        return
+    ran = {test.function for run in project.evidence for test in run.tests}
+    for test in project.tests:
+        if test.id not in ran:
+            yield Finding(test.id, "unrun-test", "it is in no run", f"{test.path}:{test.line}")
+
+
 def unusable_files(project: Project) -> Iterator[Finding]:
     """Find evidence that cannot be read, or whose signature does not hold."""
     yield from project.evidence_findings

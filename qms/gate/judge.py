@@ -16,6 +16,7 @@ Check = Callable[[Project], Iterator[Finding]]
 
 CHECKS: tuple[Check, ...] = (
     records.unreadable,
+    records.unparsable,
     records.unknown_references,
     records.requirements_without_shall,
     records.placeholders,
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     verification.hollow_tests,
     verification.failed_tests,
     evidence.missing_runs,
+    evidence.unrun_tests,
     evidence.unusable_files,
     evidence.failed_runs,
     evidence.unfit_for_release,
@@ -46,9 +48,12 @@ CHECKS: tuple[Check, ...] = (
     documents.clauses,
     documents.goldens,
     documents.unlisted_goldens,
+    documents.required,
     documents.numbers,
     documents.problems,
+    documents.looks,
     approvals.chain,
+    approvals.policy_gaps,
     approvals.stale,
     approvals.missing,
 )

@@ -20,6 +20,7 @@ from qms.items import (
     Status,
     UserRequirement,
 )
+from qms.sources import unparsable as unparsable_files
 
 _SHALL = re.compile(r"\bshall\b")
 # Words that stand where a fact should. "N/A" is refused too: whoever writes why says more.
@@ -33,6 +34,12 @@ PLACEHOLDER = re.compile(
 def unreadable(project: Project) -> Iterator[Finding]:
     """Find files and items that cannot be read, fields that do not fit, identifiers that stand twice."""
     yield from project.records.findings
+
+
+def unparsable(project: Project) -> Iterator[Finding]:
+    """Find modules and tests that are not Python: nothing in them is seen."""
+    for path in unparsable_files(project.root):
+        yield Finding(path, "unparsable", "this is not Python", path)
 
 
 def unknown_references(project: Project) -> Iterator[Finding]:
@@ -79,9 +86,9 @@ def placeholders(project: Project) -> Iterator[Finding]:
             found = PLACEHOLDER.search(text)
             if found:
                 yield Finding(item.id, "placeholder", f'says "{found[0]}"', project.place(item.id))
-    for path in sorted((project.root / "qms/narrative").rglob("*.md")):
+    for path in sorted(path for path in (project.root / "qms/narrative").rglob("*.md") if path.is_file()):
         shown = path.relative_to(project.root).as_posix()
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             found = PLACEHOLDER.search(line)
             if found:
                 yield Finding(shown, "placeholder", f'says "{found[0]}"', f"{shown}:{number}")

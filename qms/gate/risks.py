@@ -69,6 +69,12 @@ def proofs(project: Project) -> Iterator[Finding]:
     if record is not None and not record.is_genuine():
         yield Finding(str(PROOFS), "evidence-forged", "the signature does not hold: prove the controls again")
         return
+    if record is not None and project.is_release:
+        policy = project.records.approval_policy
+        if record.demo:
+            yield Finding(str(PROOFS), "demo-key", "the proofs are signed with a DEMO key, which is nobody's")
+        elif policy and record.public_key not in policy.evidence_keys:
+            yield Finding(str(PROOFS), "unknown-key", "the proofs are signed with a key that the policy does not name")
     known = {proof.requirement: proof for proof in record.proofs} if record else {}
     for identifier, risks in controls_of(project.records).items():
         place = project.place(identifier)

@@ -19,9 +19,9 @@ from qms.evidence import Environment, Evidence, Measured, TestRecord, public_key
 from qms.items import Signer, Topic
 from qms.load import load
 from qms.proofs import PROOFS, Outcome, Proof, Proofs
-from qms.signatures import required, sign
+from qms.signatures import APPROVALS, read_chain, required, sign
 from qms.sources import Mark, sha256, sources, units
-from qms.standards import IEC_62304
+from qms.standards import DOCUMENTS, IEC_62304
 
 DAY = dt.date(2026, 1, 15)
 """The day on which everything in the sample was made, and the gate is asked."""
@@ -107,8 +107,8 @@ class Sample:
         ).model_copy(update=changes)
         write(self.root, evidence.signed(self.key))
 
-    def prove(self, **changes: Any) -> None:
-        """Write the record that the sample's control was switched off, with changes, signed with the sample's key."""
+    def prove(self, record: dict[str, Any] | None = None, **changes: Any) -> None:
+        """Write the signed record that the sample's control was switched off, with changes."""
         files = ("node/thing.py", "tests/test_thing.py")
         proof = Proof(
             requirement="SRS-001",
@@ -121,10 +121,20 @@ class Sample:
             failure="assert -1 == 3",
             sources={path: sha256(self.root / path) for path in files},
         ).model_copy(update=changes)
-        record = Proofs(
+        whole = Proofs(
             started=_TIME, finished=_TIME, proofs=(proof,), demo=False, public_key=public_key_of(self.key)
-        ).signed(self.key)
-        self.write(str(PROOFS), record.model_dump_json())
+        ).model_copy(update=record or {})
+        self.write(str(PROOFS), whole.signed(self.key).model_dump_json())
+
+    def append_approval(self, **changes: Any) -> None:
+        """Put an approval on the end of the chain as the last one, with changes, well signed and chained."""
+        approvals, _ = read_chain(self.root)
+        last = approvals[-1]
+        following = {"number": last.number + 1, "before": last.digest()}
+        made = last.model_copy(update={**following, "public_key": public_key_of(self.key), **changes})
+        signature = base64.b64encode(self.key.sign(made.body())).decode()
+        with (self.root / APPROVALS).open("a", encoding="utf-8") as file:
+            file.write(made.model_copy(update={"signature": signature}).model_dump_json() + "\n")
 
     def approve(self, *identifiers: str) -> None:
         """Sign items, or all that need it, as the sample's signer, who is nobody."""
@@ -159,6 +169,8 @@ def build(root: Path) -> Sample:
     sample.write("node/thing.py", _UNIT)
     sample.write("tests/test_thing.py", _TESTS)
     sample.write("qms/narrative/plan.md", _PLAN)
+    for name in DOCUMENTS:
+        sample.write(f"qms/narrative/{name}.md", "# sample\n")
     sample.write("tests/faults.py", "# the fault model of SRS-001\n")
     sample.write("golden.txt", "reference\n")
     sample.write("models/net/manifest.toml", _MANIFEST.format(hash=_HASH))
@@ -166,8 +178,8 @@ def build(root: Path) -> Sample:
         sample.write(f"requirements/{lock}.lock", _LOCK.format(hash=_HASH))
     for name, data in _records(sample).items():
         sample.write(f"qms/records/{name}.yaml", _yaml(data))
-    policy = _golden(sample, 3, "qms/records/risk_policy.yaml")
-    sample.change("goldens.yaml", lambda goldens: goldens.append(policy))
+    policies = [_golden(sample, n, f"qms/records/{p}_policy.yaml") for n, p in ((3, "risk"), (4, "approval"))]
+    sample.change("goldens.yaml", lambda goldens: goldens.extend(policies))
     sample.seal()
     sample.seal("system")
     sample.prove()

@@ -135,6 +135,16 @@ def test_results_of_another_set_are_refused_and_cost_no_look(project: Path) -> N
     assert read_looks(project) == []
 
 
+@pytest.mark.verifies("SRS-195", level="integration", technique="bad-input")
+@pytest.mark.parametrize("dice", [97.0, -0.1, 1e999])
+def test_values_that_cannot_be_are_refused_and_cost_no_look(project: Path, dice: float) -> None:
+    verdict = evaluate(project, weights(project, lesion_dice=dice))
+
+    assert verdict.decision is Decision.REFUSE
+    assert "no such value is possible: lesion_dice" in verdict.reasons[0]
+    assert read_looks(project) == []
+
+
 def test_looks_are_used_up(project: Path) -> None:
     allowed = read_plan(project).test_set.looks
     for number in range(allowed):

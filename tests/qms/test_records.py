@@ -116,6 +116,21 @@ def test_marks_are_read_from_function_class_and_module(tmp_path: Path) -> None:
         ("assert f() == 1 or True", "asserts only what is always true"),
         ("assert f() == f()", ""),
         ("nothing(f())", "asserts nothing"),
+        ("if False: assert f()", "asserts nothing"),
+        ("return\n    assert f()", "asserts nothing"),
+        ("with suppress(AssertionError): assert f()", "asserts nothing"),
+        ("try: assert f()\n    except AssertionError: pass", "asserts nothing"),
+        ("try: assert f()\n    except Exception: pytest.fail('no')", ""),
+        ("with pytest.raises(ValueError): raise ValueError", "asserts nothing"),
+        ("def inner(): assert f()", "asserts nothing"),
+        ("def inner(): assert f()\n    inner()", ""),
+        ("assert 1 < 2", "asserts only what is always true"),
+        ("assert not False", "asserts only what is always true"),
+        ("assert 1 == 1 == 1", "asserts only what is always true"),
+        ("assert [1]", "asserts only what is always true"),
+        ("assert f'{f()}'", "asserts only what is always true"),
+        ("assert lambda: False", "asserts only what is always true"),
+        ("assert True and True", "asserts only what is always true"),
     ],
 )
 def test_what_is_hollow(tmp_path: Path, body: str, reason: str) -> None:
@@ -132,6 +147,17 @@ def test_what_is_hollow(tmp_path: Path, body: str, reason: str) -> None:
     assert hollow(tmp_path, "tests/test_a.py", "test_a") == reason
 
 
+@pytest.mark.verifies("SRS-181", level="unit", technique="adversarial")
+def test_a_method_is_judged_by_its_own_class(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_a.py").write_text(
+        "class TestA:\n    def test_same(self): assert f()\nclass TestB:\n    def test_same(self): f()\n"
+    )
+
+    assert hollow(tmp_path, "tests/test_a.py", "TestA::test_same") == ""
+    assert hollow(tmp_path, "tests/test_a.py", "TestB::test_same") == "asserts nothing"
+
+
 @pytest.mark.verifies("SRS-191", level="unit", technique="boundary")
 @pytest.mark.parametrize(
     ("text", "said"),
@@ -146,6 +172,7 @@ def test_what_is_hollow(tmp_path: Path, body: str, reason: str) -> None:
         ("Recall: 5 of 7.", ["number-without-evidence"]),
         ("Dice 0.97<!-- =d --> here and a recall of 0.5 there", ["number-without-evidence"]),
         ("Dice 0.97 in the paper. <!-- source: a paper, 2020 -->", []),
+        ("Dice 0.97 <!-- source: x -->", ["number-without-evidence"]),
         ("Dice is a measure of overlap. Version 1.2.3 of it.", []),
         ("The port is 104, the section 7.1.", []),
         ("```\nDice 0.97\n```", []),
