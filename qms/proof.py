@@ -129,6 +129,10 @@ class Prover:
         picked = self._picked(tests)
         started = time.monotonic()
         code, seen = self._run([f"--fault={item}", *picked])
+        # A fixture that needs the control fails before its tests have looked; those of other files may see it.
+        others = [test for test in picked if test.partition("::")[0] not in _failed_before_looking(seen)]
+        if others and len(others) < len(picked) and not _looked(seen):
+            code, seen = self._run([f"--fault={item}", *others])
         known = {"tests": tuple(picked), "seconds": round(time.monotonic() - started, 2)}
         proof = _judged(blank.model_copy(update=known), code, seen)
         if proof.outcome is not Outcome.PROVED:
@@ -248,9 +252,7 @@ def _witnesses(evidence: Iterable[Evidence]) -> Iterator[tuple[str, str, str, fl
 def _judged(proof: Proof, code: int, seen: Mapping[str, Any]) -> Proof:
     """Tell a control that is missed from everything else that makes a session fail."""
     failed = [test for test in seen["tests"] if test["outcome"] == "failed"]
-    # A fixture that needs the control fails before its test has looked; another test may.
-    looked = [test for test in failed if test["when"] == "call" and not test["by_fault"]]
-    first = next(iter(looked or failed), None)
+    first = next(iter(_looked(seen) or failed), None)
     if code == EXIT_NOT_APPLIED or seen["error"] or not seen["applied"]:
         change: dict[str, Any] = {"text": seen["error"] or "the fault was not applied"}
     elif first is None:
@@ -262,6 +264,18 @@ def _judged(proof: Proof, code: int, seen: Mapping[str, Any]) -> Proof:
     else:
         change = {"outcome": Outcome.PROVED, "failed": first["id"], "failure": first["line"]}
     return proof.model_copy(update=change)
+
+
+def _looked(seen: Mapping[str, Any]) -> list[Any]:
+    """Return the tests that failed where they look, and not because of the fault model's own lines."""
+    failed = (test for test in seen["tests"] if test["outcome"] == "failed")
+    return [test for test in failed if test["when"] == "call" and not test["by_fault"]]
+
+
+def _failed_before_looking(seen: Mapping[str, Any]) -> set[str]:
+    """Return the files of the tests that failed in a fixture."""
+    failed = (test for test in seen["tests"] if test["outcome"] == "failed" and test["when"] != "call")
+    return {test["id"].partition("::")[0] for test in failed}
 
 
 def _without_failure(code: int, seen: Mapping[str, Any]) -> dict[str, Any]:
