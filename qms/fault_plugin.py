@@ -77,6 +77,9 @@ class _Session:
                     "by_fault": self._raised_by_fault(call.excinfo),
                 }
             )
+        noticed = report.failed and report.when == "call" and not self._raised_by_fault(call.excinfo)
+        if noticed and self._fault is not None:
+            item.session.shouldstop = "a test has noticed"  # what fails in a fixture has not looked: others go on
         return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

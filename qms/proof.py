@@ -154,7 +154,7 @@ class Prover:
         failed = sorted({proof.failed for proof in proofs if proof.failed})
         if not failed:
             return list(proofs)
-        _, seen = self._run(failed, stop_at_first=False, limit_s=4 * self._limits.session_s)
+        _, seen = self._run(failed, limit_s=4 * self._limits.session_s)
         passed = {test["id"] for test in seen["tests"] if test["outcome"] == "passed" and test["when"] == "call"}
         passed -= {test["id"] for test in seen["tests"] if test["outcome"] != "passed"}
         text = "the test does not pass with the control in place either"
@@ -205,16 +205,13 @@ class Prover:
         loaded: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return loaded
 
-    def _run(
-        self, arguments: Sequence[str], *, stop_at_first: bool = True, limit_s: float | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    def _run(self, arguments: Sequence[str], *, limit_s: float | None = None) -> tuple[int, dict[str, Any]]:
         """Run one session of pytest; return its exit status and what the plugin saw."""
         with tempfile.TemporaryDirectory(prefix="overread-proof-") as folder:
             report = Path(folder) / "report.json"
             command = [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "qms.fault_plugin"),
                 *(f"--fault-models={self._models}", f"--fault-report={report}"),
-                *(["--maxfail=4"] if stop_at_first else []),  # a few: the first may only be a fixture's
                 *arguments,
             ]
             limit = limit_s or self._limits.session_s
